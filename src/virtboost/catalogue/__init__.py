@@ -1,0 +1,1 @@
+"""The tuning items, one module per noun."""

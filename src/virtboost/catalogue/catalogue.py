@@ -1,0 +1,8 @@
+"""Every item, by id."""
+
+from __future__ import annotations
+
+from virtboost.catalogue import memory
+from virtboost.catalogue.item import AnyItem
+
+ITEMS: tuple[AnyItem, ...] = (*memory.ITEMS,)

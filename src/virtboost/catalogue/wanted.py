@@ -1,0 +1,60 @@
+"""Wanted values that a site may change: ``never``, ``<= 10``, ``madvise | never``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from msgspec import Struct
+
+_COMPARISON = re.compile(r"(<=|>=|<|>|!=|=)\s*(.+)")
+
+_NUMBERS: dict[str, Callable[[float, float], bool]] = {
+    "<=": lambda found, limit: found <= limit,
+    ">=": lambda found, limit: found >= limit,
+    "<": lambda found, limit: found < limit,
+    ">": lambda found, limit: found > limit,
+}
+
+
+class Wanted(Struct, frozen=True):
+    """A wanted value, as text; ``accepts`` tells whether a found value meets it."""
+
+    text: str
+
+    def accepts(self, found: str) -> bool:
+        """Tell whether ``found`` is as wanted.
+
+        Raises:
+            ValueError: The text compares numbers and ``found`` is none.
+        """
+        comparison = _COMPARISON.fullmatch(self.text)
+        if comparison is None:
+            return found in self.choices
+        operator, operand = comparison.groups()
+        if operator in _NUMBERS:
+            return _NUMBERS[operator](float(found), float(operand))
+        return (found == operand) == (operator == "=")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values to choose from; the first is the one to set."""
+        return tuple(choice.strip() for choice in self.text.removeprefix("=").split("|"))
+
+
+def parse_wanted(text: str) -> Wanted:
+    """Read ``value``, ``a | b`` or a comparison.
+
+    Raises:
+        ValueError: A comparison of size is not with a number, or the text is empty.
+    """
+    text = text.strip()
+    comparison = _COMPARISON.fullmatch(text)
+    if not text:
+        raise ValueError("a wanted value is missing")
+    if comparison and comparison[1] in _NUMBERS:
+        try:
+            float(comparison[2])
+        except ValueError:
+            raise ValueError(f"{text!r} compares with {comparison[2]!r}, not a number") from None
+    return Wanted(text)

@@ -1,0 +1,1 @@
+"""Hold a host against the catalogue."""

@@ -1,0 +1,22 @@
+"""Block devices."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class BlockDevice(Struct, frozen=True, kw_only=True):
+    """A disk."""
+
+    name: str
+    size_bytes: int | None
+    rotational: bool | None
+    scheduler: str | None
+    """The I/O scheduler in force; ``none`` is one."""
+    schedulers: tuple[str, ...]
+    """The I/O schedulers to choose from."""
+    hardware_queue_count: int
+    pci_address: str | None
+    """The controller's PCI function; None for others."""
+    node_id: int | None
+    """NUMA node of its controller; None: not told."""

@@ -1,0 +1,45 @@
+"""Containers and their engines."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from virtboost.model.cpuset import CpuSet
+
+
+class ContainerEngine(Struct, frozen=True, kw_only=True):
+    """Docker, containerd or Podman."""
+
+    name: str
+    """``docker``, ``containerd``, ``podman``."""
+    version: str | None = None
+    cgroup_driver: str | None = None
+    """``systemd`` or ``cgroupfs``."""
+    cgroup_version: int | None = None
+    storage_driver: str | None = None
+    """``overlay2``, ``devicemapper``, ..."""
+    log_driver: str | None = None
+    """Default for new containers."""
+
+
+class Container(Struct, frozen=True, kw_only=True):
+    """A running container."""
+
+    name: str
+    engine: str
+    """``docker``, ``containerd``, ``podman``."""
+    image: str | None = None
+    cpuset: CpuSet | None = None
+    """pCPUs that it may use; None: all."""
+    node_ids: tuple[int, ...] | None = None
+    """NUMA nodes whose memory it may use (``cpuset.mems``); None: all."""
+    cpu_quota_ratio: float | None = None
+    """CPUs' worth of time it may use; 1.5 is one and a half; None: no quota."""
+    cpu_shares: int | None = None
+    """Relative weight; None: the default, 1024."""
+    memory_limit_bytes: int | None = None
+    """None: no limit."""
+    log_driver: str | None = None
+    log_options: dict[str, str] = {}
+    network_mode: str | None = None
+    privileged: bool = False

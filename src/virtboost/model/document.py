@@ -1,0 +1,62 @@
+"""Model values as JSON documents and back."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from virtboost.errors import ParseError
+from virtboost.model.cpuset import CpuSet
+
+T = TypeVar("T")
+
+
+def to_builtins(value: object) -> Any:
+    """Return ``value`` as dictionaries, lists, strings and numbers; CPU sets are cpulists."""
+    return msgspec.to_builtins(value, enc_hook=_encode, str_keys=True)
+
+
+def to_json(value: object) -> str:
+    """Return ``value`` as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=_encode)).decode()
+
+
+def from_json(text: str | bytes, kind: type[T], source: str) -> T:
+    """Read a document.
+
+    Args:
+        text: JSON.
+        kind: The model class.
+        source: Where the text comes from, for the message.
+
+    Raises:
+        ParseError: It is not JSON, or not such a document.
+    """
+    try:
+        return msgspec.json.decode(text, type=kind, dec_hook=_decode)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ParseError(source, str(error)) from error
+
+
+def json_schema(kind: type) -> dict[str, Any]:
+    """Return the JSON Schema of a model class."""
+    return msgspec.json.schema(kind, schema_hook=_schema)
+
+
+def _encode(value: object) -> str:
+    if isinstance(value, CpuSet):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no form in JSON")
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is CpuSet and isinstance(value, str):
+        return CpuSet.parse(value)
+    raise NotImplementedError(f"{kind.__name__} has no form in JSON")
+
+
+def _schema(kind: type) -> dict[str, Any]:
+    if kind is CpuSet:
+        return {"type": "string", "description": "A cpulist such as 0-3,8"}
+    raise NotImplementedError(f"{kind.__name__} has no form in JSON")

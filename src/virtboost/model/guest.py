@@ -1,0 +1,133 @@
+"""Guests of libvirt, as their XML and their live pins say."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from virtboost.model.cpuset import CpuSet
+
+
+class GuestTopology(Struct, frozen=True, kw_only=True):
+    """CPU topology that a guest is told; 1 where the XML leaves a level out."""
+
+    sockets: int
+    dies: int = 1
+    clusters: int = 1
+    cores: int = 1
+    threads: int = 1
+
+
+class GuestCell(Struct, frozen=True, kw_only=True):
+    """A NUMA node that a guest sees."""
+
+    id: int
+    vcpus: CpuSet
+    """vCPU ids."""
+    memory_bytes: int
+    node_ids: tuple[int, ...] | None = None
+    """Host NUMA nodes that it may use (``memnode``); None: no rule of its own."""
+    memory_mode: str | None = None
+    """``strict``, ``preferred``, ``interleave``, ``restrictive``; None: no rule of its own."""
+
+
+class GuestDisk(Struct, frozen=True, kw_only=True):
+    """A disk of a guest."""
+
+    target: str
+    """``vda``."""
+    bus: str
+    """``virtio`` (virtio-blk), ``scsi``, ``sata``, ..."""
+    device: str = "disk"
+    """``disk``, ``cdrom``, ``lun``, ``floppy``."""
+    source: str | None = None
+    """File, block device or network name."""
+    cache: str | None = None
+    """``none``, ``writeback``, ...; None: QEMU's default."""
+    io: str | None = None
+    """``native``, ``threads``, ``io_uring``; None: QEMU's default."""
+    iothread: int | None = None
+    """I/O thread that serves it; None: the emulator thread."""
+    queues: int | None = None
+
+
+class GuestNic(Struct, frozen=True, kw_only=True):
+    """A network interface of a guest."""
+
+    kind: str
+    """``bridge``, ``network``, ``vhostuser``, ``hostdev``, ..."""
+    model: str | None = None
+    """``virtio``, ``e1000``; None for a device passed through."""
+    target: str | None = None
+    """Interface of the host, such as ``vnet0``."""
+    queues: int | None = None
+    """Queue pairs; None: one."""
+    vhost: bool | None = None
+    """Whether the host's kernel moves its packets; None: not told."""
+
+
+class Guest(Struct, frozen=True, kw_only=True):
+    """A libvirt guest."""
+
+    name: str
+    state: Literal["running", "paused", "shut off", "other"]
+    arch: str | None = None
+    machine: str | None = None
+    """``virt-6.2``, ``pc-q35-7.2``."""
+    accelerated: bool
+    """Whether KVM runs it (``domain type='kvm'``) and not an interpreter."""
+    vcpu_count: int
+    """vCPUs that it has now."""
+    max_vcpu_count: int
+    cpuset: CpuSet | None = None
+    """``<vcpu cpuset=...>``: pCPUs for threads without a pin of their own; None: all."""
+    vcpu_pins: dict[int, CpuSet]
+    """pCPUs of each vCPU: live ones where it runs; a vCPU without a pin is not there."""
+    emulator_pins: CpuSet | None = None
+    """pCPUs of the emulator threads; None: no pin of their own."""
+    iothread_count: int = 0
+    iothread_pins: dict[int, CpuSet] = {}
+    """pCPUs of each I/O thread that has a pin."""
+    memory_bytes: int
+    """Memory that it has at start."""
+    page_sizes_bytes: tuple[int, ...] = ()
+    """Sizes of huge pages that back it; 0 means the host's default size; empty: base pages."""
+    memory_locked: bool = False
+    memory_shared_access: bool = False
+    """``<access mode='shared'/>``, which vhost-user needs."""
+    memory_mode: str | None = None
+    """``<numatune><memory mode>``; None: no rule."""
+    node_ids: tuple[int, ...] | None = None
+    """``<numatune><memory nodeset>``; None: no rule."""
+    placement: str | None = None
+    """``auto`` where numad places it."""
+    topology: GuestTopology | None = None
+    """None where the XML has none: each vCPU is a socket of its own."""
+    cells: tuple[GuestCell, ...] = ()
+    """Empty: one node that has everything."""
+    cpu_mode: str | None = None
+    """``host-passthrough``, ``host-model``, ``maximum``, ``custom``; None: the machine's default."""
+    cpu_model: str | None = None
+    cache_mode: str | None = None
+    """``<cpu><cache mode>``: ``passthrough``, ``emulate``, ``disable``; None: default."""
+    disks: tuple[GuestDisk, ...] = ()
+    nics: tuple[GuestNic, ...] = ()
+    scsi_controllers: tuple[str, ...] = ()
+    """Models of its SCSI controllers: ``virtio-scsi``."""
+    pci_addresses: tuple[str, ...] = ()
+    """Host PCI functions that are passed through."""
+    video: tuple[str, ...] = ()
+    """Models of its video devices."""
+    balloon: str | None = None
+    """Model of its balloon: ``virtio``, ``none``; None: not in the XML."""
+    gic_version: str | None = None
+    features: dict[str, str] = {}
+    """Children of ``<features>`` and their ``state``, ``on`` where none is written."""
+    cachetune: bool = False
+    """Whether it has ``<cachetune>`` or ``<memorytune>`` (resctrl, MPAM)."""
+
+    @property
+    def pinned(self) -> bool:
+        """Whether every vCPU has a pin."""
+        return self.vcpu_count > 0 and len(self.vcpu_pins) >= self.vcpu_count

@@ -1,0 +1,31 @@
+"""Interrupts."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from virtboost.model.cpuset import CpuSet
+
+
+class Irq(Struct, frozen=True, kw_only=True):
+    """One numbered interrupt."""
+
+    number: int
+    name: str
+    """What its handlers call themselves: ``mlx5_comp3@pci:0000:01:00.0``."""
+    chip: str | None
+    """Interrupt controller and trigger, as ``/proc/interrupts`` tells."""
+    count: int
+    """Since boot, over all CPUs."""
+    counts: dict[int, int]
+    """Since boot, by pCPU; only pCPUs that took one."""
+    affinity: CpuSet | None
+    """Where it may go (``smp_affinity``); None: not readable."""
+    effective_affinity: CpuSet | None
+    """Where it goes (``effective_affinity``); None: not told."""
+    node_id: int | None
+    """NUMA node of its device; None: not told."""
+    pci_address: str | None
+    """The device that it belongs to, by ``msi_irqs``; None: not told."""
+    interface: str | None
+    """The network interface that it belongs to, by device or by name; None for others."""

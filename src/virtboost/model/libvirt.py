@@ -1,0 +1,18 @@
+"""libvirt itself."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Libvirt(Struct, frozen=True, kw_only=True):
+    """The libvirt daemon of the host."""
+
+    version: str | None = None
+    """Of the library: ``9.0.0``."""
+    hypervisor: str | None = None
+    """``QEMU 7.2.22``."""
+    machines: dict[str, tuple[str, ...]] = {}
+    """Machine types by guest architecture."""
+    accelerated: bool | None = None
+    """Whether KVM guests of the host's architecture can run; None: not told."""

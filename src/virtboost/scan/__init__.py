@@ -1,0 +1,1 @@
+"""Read a host: one module per noun, each with its sources and a pure ``parse``."""

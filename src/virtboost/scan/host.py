@@ -1,0 +1,63 @@
+"""One host, whole: every module's sources in one read, every module's parse in one model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from virtboost.model.host import Host
+from virtboost.scan import cpu, kernel, memory, numa, topology
+from virtboost.scan.gaps import Gaps
+from virtboost.transport.source import Capture, Files, Reader, Source
+
+SOURCES: tuple[Source, ...] = (
+    *topology.SOURCES,
+    *numa.SOURCES,
+    *cpu.SOURCES,
+    *memory.SOURCES,
+    *kernel.SOURCES,
+)
+
+KUNPENG_920 = "Kunpeng 920"
+
+
+def scan(reader: Reader, extra: Sequence[Files] = ()) -> Host:
+    """Read a host.
+
+    Args:
+        reader: Where from.
+        extra: Files that items of the site look at; their texts are in ``Host.files``.
+
+    Raises:
+        TransportError: The host could not be read.
+        InputError: The recording could not be used.
+    """
+    return parse(reader.read((*SOURCES, *extra)), extra)
+
+
+def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
+    """Turn what was read into the model."""
+    gaps = Gaps()
+    for failure in capture.failures:
+        gaps.add("file", failure.path, failure.reason)
+    identity = cpu.parse_identity(capture, gaps)
+    arch = kernel.parse_arch(capture, arm=identity.implementer is not None)
+    nodes = numa.parse(capture, gaps)
+    host = Host(
+        hostname=kernel.parse_hostname(capture),
+        arch=arch,
+        cpu=identity,
+        topology=topology.parse(
+            capture, gaps, nodes=nodes, kunpeng_920=identity.generation == KUNPENG_920
+        ),
+        memory=memory.parse(capture, gaps, arch=arch),
+        power=cpu.parse_power(capture),
+        kernel=kernel.parse(capture, gaps),
+        files={
+            f"{directory}/{name}": text
+            for source in extra
+            for directory, texts in capture.entries(source).items()
+            for name, text in texts.items()
+        },
+        gaps=gaps.all(),
+    )
+    return host
