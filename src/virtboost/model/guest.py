@@ -107,7 +107,7 @@ class Guest(Struct, frozen=True, kw_only=True):
     cells: tuple[GuestCell, ...] = ()
     """Empty: one node that has everything."""
     cpu_mode: str | None = None
-    """``host-passthrough``, ``host-model``, ``maximum``, ``custom``; None: the machine's default."""
+    """``host-passthrough``, ``host-model``, ``maximum``, ``custom``; None: QEMU's default."""
     cpu_model: str | None = None
     cache_mode: str | None = None
     """``<cpu><cache mode>``: ``passthrough``, ``emulate``, ``disable``; None: default."""

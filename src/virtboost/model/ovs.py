@@ -55,5 +55,5 @@ class Ovs(Struct, frozen=True, kw_only=True):
 
     @property
     def pmd_cpus(self) -> CpuSet:
-        """pCPUs that PMD threads run on."""
+        """The pCPUs that PMD threads run on."""
         return CpuSet(pmd.pcpu_id for pmd in self.pmds)

@@ -42,7 +42,7 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
     identity = cpu.parse_identity(capture, gaps)
     arch = kernel.parse_arch(capture, arm=identity.implementer is not None)
     nodes = numa.parse(capture, gaps)
-    host = Host(
+    return Host(
         hostname=kernel.parse_hostname(capture),
         arch=arch,
         cpu=identity,
@@ -60,4 +60,3 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
         },
         gaps=gaps.all(),
     )
-    return host

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from virtboost.model.kernel import Kernel, Pressure
+from virtboost.scan.cpu import CPUINFO
 from virtboost.scan.gaps import Gaps
 from virtboost.scan.memory import HWLOC_INFO
 from virtboost.scan.texts import pairs
 from virtboost.scan.topology import CPUS
-from virtboost.transport.source import Capture, Command, Files
+from virtboost.transport.source import Capture, Command, Files, Source
 
 PROC = Files("/proc", ("version", "cmdline"))
 
@@ -63,7 +64,7 @@ VULNERABILITIES = Files(f"{CPUS}/vulnerabilities", ("*",))
 
 PRESSURE = Files("/proc/pressure", ("cpu", "memory", "io"))
 
-SOURCES = (
+SOURCES: tuple[Source, ...] = (
     PROC,
     IDENTITY,
     MACHINE,
@@ -115,8 +116,6 @@ def _hwloc(capture: Capture, name: str) -> str | None:
 
 
 def _arch_of_cpuinfo(capture: Capture) -> str | None:
-    from virtboost.scan.cpu import CPUINFO
-
     text = capture.text(CPUINFO, "cpuinfo") or ""
     return "x86_64" if re.search(r"^flags\t*: .*\blm\b", text, re.MULTILINE) else None
 

@@ -38,7 +38,9 @@ def parse(capture: Capture, gaps: Gaps, *, arch: str | None) -> Memory:
     if not meminfo:
         gaps.add("memory", "/proc/meminfo", "not readable")
     sizes = tuple(
-        sorted(int(size) << 10 for (size,), _ in capture.matches(HUGEPAGE_SIZES) if size.isdecimal())
+        sorted(
+            int(size) << 10 for (size,), _ in capture.matches(HUGEPAGE_SIZES) if size.isdecimal()
+        )
     )
     thp_size = integer(capture.text(THP, "hpage_pmd_size"))
     page_size = _page_size(capture, arch, thp_size, sizes)

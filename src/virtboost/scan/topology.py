@@ -34,8 +34,8 @@ CPU_TOPOLOGY = Files(
         "thread_siblings",
     ),
 )
-"""``core_siblings`` and ``thread_siblings`` are the old names of ``package_cpus`` and ``core_cpus``;
-every kernel has them."""
+"""``core_siblings`` and ``thread_siblings`` are the old names of ``package_cpus`` and
+``core_cpus``; every kernel has them."""
 
 CPU_CACHES = Files(
     f"{CPUS}/cpu[0-9]*/cache/index[0-9]*", ("level", "type", "size", "shared_cpu_map")
@@ -149,9 +149,7 @@ def _sockets(places: Sequence[_Place], nodes: Sequence[NumaNode]) -> tuple[Socke
     return tuple(sockets)
 
 
-def _dies(
-    places: Sequence[_Place], socket_of: Mapping[int, int], gaps: Gaps
-) -> tuple[Die, ...]:
+def _dies(places: Sequence[_Place], socket_of: Mapping[int, int], gaps: Gaps) -> tuple[Die, ...]:
     dies: dict[object, Die] = {}
     for place in places:
         if place.die_id is None:

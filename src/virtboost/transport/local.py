@@ -15,6 +15,7 @@ from virtboost.transport.source import (
     Failure,
     Output,
     Source,
+    clean,
 )
 from virtboost.transport.tree import FileTree, read_entries
 
@@ -75,8 +76,8 @@ def _run(argv: Sequence[str]) -> Output:
         return Output(status=127, stdout="", stderr=str(error.strerror))
     return Output(
         status=done.returncode,
-        stdout=done.stdout.decode("utf-8", "replace").rstrip("\n"),
-        stderr=done.stderr.decode("utf-8", "replace").rstrip("\n"),
+        stdout=clean(done.stdout),
+        stderr=clean(done.stderr),
     )
 
 

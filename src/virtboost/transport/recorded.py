@@ -34,6 +34,7 @@ from virtboost.transport.source import (
     Files,
     Output,
     Source,
+    clean,
 )
 from virtboost.transport.tree import FileTree, MemoryTree, Tree, read_entries
 
@@ -84,7 +85,7 @@ class RecordedReader:
         outputs = {
             source: outputs
             for source in sources
-            if isinstance(source, Command) and (outputs := tuple(_outputs(tree, source)))
+            if isinstance(source, Command) and (outputs := tuple(outputs_in(tree, source)))
         }
         return Capture(entries, outputs, failures)
 
@@ -107,20 +108,19 @@ class RecordedReader:
                 raise InputError(f"{self._path}: virtboost/recording.json: {error}") from error
 
 
-def _outputs(tree: Tree, command: Command) -> Iterator[Output]:
+def outputs_in(tree: Tree, command: Command) -> Iterator[Output]:
+    """Yield what a program printed, from the folder that a recording keeps for it."""
     directory = f"{_COMMANDS}/{command.name}"
     for index in sorted(tree.names(directory), key=lambda name: (len(name), name)):
         texts = {
-            name: content.decode("utf-8", "replace") if isinstance(content, bytes) else ""
-            for name, content in tree.texts(
-                f"{directory}/{index}", ("status", "stdout", "stderr")
-            )
+            name: clean(content) if isinstance(content, bytes) else ""
+            for name, content in tree.texts(f"{directory}/{index}", ("status", "stdout", "stderr"))
         }
-        status = texts.get("status", "").strip()
+        status = texts.get("status", "")
         yield Output(
             status=int(status) if status.isdecimal() else 1,
-            stdout=texts.get("stdout", "").rstrip("\n"),
-            stderr=texts.get("stderr", "").rstrip("\n"),
+            stdout=texts.get("stdout", ""),
+            stderr=texts.get("stderr", ""),
         )
 
 
@@ -162,15 +162,27 @@ def _save_tar(capture: Capture, path: Path, recording: Recording) -> None:
     content = buffer.getvalue()
     if suffix == "zst":
         content = zstandard.compress(content, 10)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
+    write_whole(path, content)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that at any moment it is there whole, old or new.
+
+    Raises:
+        OSError: It cannot be written; the old one is untouched.
+    """
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
+        new = Path(file.name)
         try:
-            new.write(content)
-            new.flush()
-            os.fsync(new.fileno())
-            os.chmod(new.name, 0o644)
-            os.replace(new.name, path)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            new.chmod(0o644)
+            new.replace(path)
         except OSError:
-            os.unlink(new.name)
+            new.unlink()
             raise
 
 
@@ -221,10 +233,18 @@ def _members(capture: Capture, recording: Recording) -> Iterator[tuple[str, str,
 
 def _root_directory(path: Path) -> Path:
     """Find the folder that holds ``sys`` and ``proc``: the path itself or one below it."""
-    for folder in (path, *sorted(p for p in path.iterdir() if p.is_dir())):
-        if (folder / "sys" / "devices").is_dir() or (folder / "proc" / "cpuinfo").is_file():
-            return folder
-    raise InputError(f"{path}: {_NOT_ONE}")
+    if _is_root(path):
+        return path
+    below = [folder for folder in path.iterdir() if folder.is_dir() and _is_root(folder)]
+    if len(below) > 1:
+        raise InputError(f"{path}: holds {len(below)} recordings; name one of them")
+    if not below:
+        raise InputError(f"{path}: {_NOT_ONE}")
+    return below[0]
+
+
+def _is_root(folder: Path) -> bool:
+    return (folder / "sys" / "devices").is_dir() or (folder / "proc" / "cpuinfo").is_file()
 
 
 _NOT_ONE = "not a recording: it holds no sys/devices and no proc/cpuinfo"
@@ -278,7 +298,9 @@ class _Bounded(io.RawIOBase):
 
 
 def _too_large(path: Path) -> InputError:
-    return InputError(f"{path}: larger than {MAX_ARCHIVE_BYTES >> 30} GiB unpacked; not a recording")
+    return InputError(
+        f"{path}: larger than {MAX_ARCHIVE_BYTES >> 30} GiB unpacked; not a recording"
+    )
 
 
 def _tree_of(path: Path, tar: tarfile.TarFile) -> MemoryTree:

@@ -20,7 +20,8 @@ _IPV6 = re.compile(r"(?<![\w:.])[0-9a-fA-F]{1,4}:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*[0
 _SERIAL = re.compile(r"(?im)^(\s*(?:serial number|asset tag)\s*:[ \t]*)(\S.*)$")
 _SECRET = re.compile(
     r"""(?imx)
-    ( (?<![\w-]) [\w.-]* (?:passw(?:or)?d|secret|token|credential|private[_-]?key|api[_-]?key)[\w.-]*
+    ( (?<![\w-]) [\w.-]*
+      (?: passw(?:or)?d | secret | token | credential | private[_-]?key | api[_-]?key ) [\w.-]*
       ["']? \s* [=:] \s* )
     ( "[^"\n]*" | '[^'\n]*' | [^\s,;}&]+ )"""
 )

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 MAX_FILE_BYTES = 4 << 20
-"""A larger file is not read: nothing that a scan needs comes near, and a recording may be hostile."""
+"""A larger file is not read: nothing that a scan needs comes near, and recordings are hostile."""
 
 COMMAND_LIMIT_S = 20
 """A program on a host is stopped after this time: a dead daemon must not stop a scan."""
@@ -52,7 +52,7 @@ Source = Files | Links | Command
 
 
 class Output(msgspec.Struct, frozen=True):
-    """What a program printed; texts have no trailing newline."""
+    """What a program printed, without white space at its ends."""
 
     status: int
     stdout: str
@@ -133,6 +133,11 @@ class Reader(Protocol):
             InputError: The recording cannot be used.
         """
         ...
+
+
+def clean(content: bytes) -> str:
+    """Return the text of a small file without the white space, or NUL, that ends it."""
+    return content.decode("utf-8", "replace").strip("\0 \t\r\n")
 
 
 @cache

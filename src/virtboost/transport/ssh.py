@@ -1,8 +1,8 @@
 """A host over the system's OpenSSH: the user's own configuration, agent, jump hosts, known_hosts.
 
-The target needs a POSIX shell and nothing else.  A whole scan is one script on the shell's standard
-input and one answer; nothing is written on the target.  Files are printed by the shell itself, since
-a process for each of thousands of them would take minutes on a slow host.
+The target needs a POSIX shell and nothing else.  A whole scan is one script on the shell's
+standard input and one answer; nothing is written on the target.  Files are printed by the shell
+itself, since a process for each of thousands of them would take minutes on a slow host.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from virtboost.transport.source import (
     Links,
     Output,
     Source,
+    clean,
 )
 from virtboost.transport.tree import in_natural_order
 
-_ADDRESS = re.compile(r"ssh://(?:[\w.][\w.-]*@)?(?:[\w.][\w.-]*|\[[0-9a-fA-F:.]+(?:%\w+)?\])(?::\d{1,5})?/?")
+_ADDRESS = re.compile(
+    r"ssh://(?:[\w.][\w.-]*@)?(?:[\w.][\w.-]*|\[[0-9a-fA-F:.]+(?:%\w+)?\])(?::\d{1,5})?/?"
+)
 
 _SSH_FAILED = 255
 """The exit status with which ``ssh`` tells of its own failure, not of the remote program's."""
@@ -171,10 +174,12 @@ def _run_statement(command: Command) -> str:
         return f"{present} && o {run}"
     listing = shlex.join(command.foreach)
     if command.batch:
-        each = f'set -f; set -- $ids; set +f; [ $# -eq 0 ] || o {run}'
+        each = f"set -f; set -- $ids; set +f; [ $# -eq 0 ] || o {run}"
     else:
-        each = f"printf '%s\\n' \"$ids\" | while IFS= read -r i; do [ -z \"$i\" ] || o {run}; done"
-    return f"{present} && if ids=$($T {listing} </dev/null 2>/dev/null); then {each}; else o {listing}; fi"
+        print_ids = "printf '%s\\n' \"$ids\""
+        each = f'{print_ids} | while IFS= read -r i; do [ -z "$i" ] || o {run}; done'
+    listed = f"ids=$($T {listing} </dev/null 2>/dev/null)"
+    return f"{present} && if {listed}; then {each}; else o {listing}; fi"
 
 
 def _argument(argument: str, command: Command) -> str:
@@ -202,7 +207,7 @@ def parse_answer(answer: bytes, nonce: str, sources: Sequence[Source], host: str
         source = sources[int(words[0])]
         if isinstance(source, Command):
             if kind == "S":
-                output = Output(status=int(words[1]), stdout=body.rstrip("\n"), stderr=text.strip())
+                output = Output(status=int(words[1]), stdout=body, stderr=text)
                 outputs.setdefault(source, []).append(output)
             body = text
         elif kind == "E":
@@ -211,7 +216,7 @@ def parse_answer(answer: bytes, nonce: str, sources: Sequence[Source], host: str
             failures.append(Failure(words[1], f"larger than {MAX_FILE_BYTES >> 20} MiB"))
         else:
             directory, _, name = words[1].rpartition("/")
-            entries[source].setdefault(directory, {})[name] = text.strip()
+            entries[source].setdefault(directory, {})[name] = text
     if kind != "Z":
         raise CommandFailed(host, ("sh",), 0, "the answer is cut off or is not from a shell")
     in_order = {source: in_natural_order(found) for source, found in entries.items()}
@@ -220,10 +225,10 @@ def parse_answer(answer: bytes, nonce: str, sources: Sequence[Source], host: str
 
 def _frames(answer: bytes, nonce: str) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """Yield (kind, words, text); what a login shell prints before the first frame is dropped."""
-    for part in answer.decode("utf-8", "replace").split(f"{nonce} ")[1:]:
-        header, _, text = part.partition("\n")
-        kind, _, rest = header.partition(" ")
-        yield kind, tuple(rest.split(" ", 1)), text
+    for part in answer.split(f"{nonce} ".encode())[1:]:
+        header, _, body = part.partition(b"\n")
+        kind, _, rest = header.decode("utf-8", "replace").partition(" ")
+        yield kind, tuple(rest.split(" ", 1)), clean(body)
 
 
 def _last_line(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from virtboost.transport.source import MAX_FILE_BYTES, Entries, Failure, Files, Links, Source
+from virtboost.transport.source import MAX_FILE_BYTES, Entries, Failure, Files, Links, Source, clean
 
 _NO_VALUE = {errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.EOPNOTSUPP, errno.ENODATA}
 """What sysfs answers for an attribute that this device does not have: absent, not a failure."""
@@ -184,7 +184,7 @@ class MemoryTree:
         return self._resolve(path) if f"{real}/{name}" in self._links else None
 
     def _parent(self, path: str) -> dict[str, bytes | OSError | None]:
-        parent, _, name = path.rpartition("/")
+        parent = path.rpartition("/")[0]
         if parent not in self._directories:
             self._parent(parent)[parent.rpartition("/")[2]] = None
             self._directories[parent] = {}
@@ -234,7 +234,7 @@ def _files(tree: Tree, source: Files, failures: list[Failure]) -> Entries:
         texts: dict[str, str] = {}
         for name, content in tree.texts(directory, names):
             if isinstance(content, bytes):
-                texts[name] = content.decode("utf-8", "replace").strip()
+                texts[name] = clean(content)
             else:
                 failures.append(Failure(f"{directory}/{name}".rstrip("/"), _reason(content)))
         if texts:
@@ -292,7 +292,9 @@ def _natural(name: str) -> tuple[str, int, str]:
 
 def in_natural_order(entries: Entries) -> Entries:
     """Return the same entries with directories sorted as `expand` sorts them."""
-    return {d: entries[d] for d in sorted(entries, key=lambda d: [_natural(p) for p in d.split("/")])}
+    return {
+        d: entries[d] for d in sorted(entries, key=lambda d: [_natural(p) for p in d.split("/")])
+    }
 
 
 def _reason(error: OSError) -> str:

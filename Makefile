@@ -1,0 +1,43 @@
+# The commands of the project.  Everything they make is in .venv, build and the reports they name.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+EXTRAS = dev,report,redfish
+SHOWN_HOST ?= tests/hosts/128arm-2s4n32cl4c.tar.zst
+REPORT ?= build/report.html
+
+.PHONY: run test check fix bench install clean
+
+run: install
+	$(BIN)/virtboost scan
+	@echo
+	-$(BIN)/virtboost check
+	@echo
+	-$(BIN)/virtboost check -H $(SHOWN_HOST) --html $(REPORT)
+
+test: install
+	tools/test-dependencies
+	$(BIN)/python -m pytest -n auto
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+fix: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python -m tests.bench
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	tools/make-venv $(PYTHON) $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build

@@ -1,0 +1,1 @@
+"""Model values as text for people: terminal, HTML."""

@@ -1,0 +1,1 @@
+"""How one host is read: local, over SSH, recorded."""
