@@ -17,7 +17,7 @@ run: install
 
 test: install
 	tools/test-dependencies
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: install
 	$(BIN)/ruff format --check .
