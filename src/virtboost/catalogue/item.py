@@ -117,6 +117,19 @@ class Item(Struct, Generic[T], frozen=True, kw_only=True):
 AnyItem = Item[Any]
 
 
+def item_document(item: AnyItem) -> dict[str, Any]:
+    """Return everything that an item declares, its functions aside."""
+    document: dict[str, Any] = {"schema": "virtboost.item/1"}
+    for field in ("id", "title", "layer", "platforms", "severity", "usage", "takes_effect", "risk"):
+        document[field] = getattr(item, field)
+    document["effect"] = item.effect
+    for field in ("why", "sources", "by_hand", "undo_by_hand", "conflicts", "rule"):
+        document[field] = getattr(item, field)
+    document["object"] = item.subjects.kind
+    document["wanted"] = None if item.wanted is None else item.wanted.text
+    return document
+
+
 def whole_host(host: Host) -> Sequence[tuple[str, Host]]:
     """Select the host itself."""
     return (("", host),)

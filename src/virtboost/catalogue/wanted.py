@@ -37,6 +37,12 @@ class Wanted(Struct, frozen=True):
         return (found == operand) == (operator == "=")
 
     @property
+    def value(self) -> str | None:
+        """The one value to set; None where the text is a bound, ``<= 10``."""
+        comparison = _COMPARISON.fullmatch(self.text)
+        return self.choices[0] if comparison is None or comparison[1] == "=" else None
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The values to choose from; the first is the one to set."""
         return tuple(choice.strip() for choice in self.text.removeprefix("=").split("|"))

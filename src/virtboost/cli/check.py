@@ -2,29 +2,71 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from virtboost.cli.hosts import HOST_FAILED, AsJson, Hosts, on_each_host, readers
 
 FOUND = 1
 """Exit status where there are findings."""
 
+For = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--for",
+        metavar="PLATFORM",
+        help="Only items for kvm, docker, openstack, kubernetes, ovirt or ovs. May be repeated.",
+    ),
+]
 
-def check(host: Hosts = None, *, json: AsJson = False) -> int:
+Items = Annotated[
+    list[str] | None, typer.Option("--item", metavar="ID", help="Only this item. May be repeated.")
+]
+
+Explain = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="Print the page of an item: what, why, how; check nothing."),
+]
+
+SiteFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--site",
+        metavar="FILE",
+        help="The site's own severities, wanted values and items [default: ./virtboost.yaml].",
+    ),
+]
+
+
+def check(
+    host: Hosts = None,
+    platforms: For = None,
+    item: Items = None,
+    explain: Explain = None,
+    site: SiteFile = None,
+    *,
+    json: AsJson = False,
+) -> int:
     """Hold hosts against the catalogue of tuning items; change nothing."""
-    from virtboost.catalogue.catalogue import ITEMS
     from virtboost.check.judge import check as judge
-    from virtboost.cli.output import print_documents, tell_failures
-    from virtboost.errors import VirtboostError
+    from virtboost.cli.items import named, select
+    from virtboost.cli.output import print_page, print_reports
+    from virtboost.model.finding import Report
     from virtboost.scan.host import scan
 
+    selection = select(platforms or (), item or (), site)
+    if explain is not None:
+        print_page(named(selection.items, explain), json=json)
+        return 0
     chosen = readers(host)
     results = on_each_host(
-        chosen, lambda reader: judge(scan(reader), ITEMS, name=reader.name), "check"
+        chosen,
+        lambda reader: judge(scan(reader, selection.files), selection.items, name=reader.name),
+        "check",
     )
-    names = [reader.name for reader in chosen]
-    failed = tell_failures(names, results)
-    if json:
-        print_documents(names, results, "virtboost.checks/1", "checks")
-    if failed:
+    if print_reports([reader.name for reader in chosen], results, selection.items, json=json):
         return HOST_FAILED
-    reports = [result for result in results if not isinstance(result, VirtboostError)]
-    return FOUND if any(report.findings for report in reports) else 0
+    found = any(isinstance(result, Report) and result.findings for result in results)
+    return FOUND if found else 0

@@ -34,7 +34,7 @@ def from_json(text: str | bytes, kind: type[T], source: str) -> T:
         ParseError: It is not JSON, or not such a document.
     """
     try:
-        return msgspec.json.decode(text, type=kind, dec_hook=_decode)
+        return msgspec.json.decode(text, type=kind, dec_hook=decode_hook)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ParseError(source, str(error)) from error
 
@@ -50,7 +50,12 @@ def _encode(value: object) -> str:
     raise NotImplementedError(f"{type(value).__name__} has no form in JSON")
 
 
-def _decode(kind: type, value: object) -> object:
+def decode_hook(kind: type, value: object) -> object:
+    """Read what msgspec does not know: a cpulist.
+
+    Raises:
+        ValueError: The text is not a cpulist.
+    """
     if kind is CpuSet and isinstance(value, str):
         return CpuSet.parse(value)
     raise NotImplementedError(f"{kind.__name__} has no form in JSON")
