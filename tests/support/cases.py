@@ -4,6 +4,7 @@ is expected of it."""
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def capture_of(case: dict[str, Any], sources: tuple[Source, ...]) -> Capture:
     return Capture(read_entries(tree, sources, failures), outputs, failures)
 
 
-def patched_host(patch: dict[str, Any]) -> Host:
+def patched_host(patch: Mapping[str, Any]) -> Host:
     """Return the base host of the catalogue's cases with a JSON merge patch (RFC 7386) applied."""
     base = json.loads((CASES / "catalogue" / "base.json").read_text())
     return from_json(json.dumps(merge(base, patch)), Host, "case")

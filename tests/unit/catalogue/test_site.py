@@ -1,6 +1,7 @@
 """The site's file: what it changes, what it adds, and what is said of its mistakes."""
 
 import re
+from collections.abc import Mapping
 
 import pytest
 
@@ -23,7 +24,7 @@ own:
 """
 
 
-def judge(text: str, host: dict[str, object]) -> dict[str, Result]:
+def judge(text: str, host: Mapping[str, object]) -> dict[str, Result]:
     items = with_site((), from_yaml(text, Site, "site.yaml"), "site.yaml")
     return {result.object: result for result in check(patched_host(host), items, name="h").results}
 
