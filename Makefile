@@ -6,7 +6,7 @@ EXTRAS = dev,report,redfish
 SHOWN_HOST ?= tests/hosts/128arm-2s4n32cl4c.tar.zst
 REPORT ?= build/report.html
 
-.PHONY: run test check fix bench install clean
+.PHONY: run test check fix bench docs install clean
 
 run: install
 	$(BIN)/virtboost scan
@@ -24,6 +24,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/reference.py --check
 
 fix: install
 	$(BIN)/ruff format .
@@ -41,3 +42,6 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) build
+
+docs: install
+	$(BIN)/python tools/reference.py
