@@ -64,6 +64,19 @@ class Subjects(Struct, Generic[T], frozen=True, kw_only=True):
     """The gap that would hide them: with it, none of them means *cannot tell*."""
 
 
+class Condition(Struct, frozen=True, kw_only=True):
+    """Something without which an item means nothing on a host."""
+
+    when: str
+    """``some guest is pinned``: what must hold, for the item's page."""
+    otherwise: str
+    """``no guest is pinned``: why the item does not apply where it does not hold."""
+    holds: Callable[[Host], bool]
+    """Pure."""
+    gap: str | None = None
+    """The gap that would hide it: with it, *does not hold* means *cannot tell*."""
+
+
 class Effect(Struct, frozen=True, kw_only=True):
     """What an item is expected to bring."""
 
@@ -107,10 +120,12 @@ class Item(Struct, Generic[T], frozen=True, kw_only=True):
     """Ids of items that cannot both be followed, in some situation that ``why`` names."""
     rule: str | None = None
     """Number of the conflict rule that it carries out: ``R1``."""
+    applies: tuple[Condition, ...] = ()
+    """What must hold of the host, all of it; ``judge`` may find other reasons by object."""
     subjects: Subjects[T]
     wanted: Wanted | None = None
     """What the site may change; None where the wanted value follows from the host."""
-    judge: Callable[[Host, T, Wanted | None], Outcome]
+    judge: Callable[[Host, T, Wanted], Outcome]
     """Pure: the same host gives the same outcome."""
 
 
@@ -125,6 +140,7 @@ def item_document(item: AnyItem) -> dict[str, Any]:
     document["effect"] = item.effect
     for field in ("why", "sources", "by_hand", "undo_by_hand", "conflicts", "rule"):
         document[field] = getattr(item, field)
+    document["applies_when"] = [condition.when for condition in item.applies]
     document["object"] = item.subjects.kind
     document["wanted"] = None if item.wanted is None else item.wanted.text
     return document

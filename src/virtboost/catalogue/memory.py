@@ -17,8 +17,7 @@ from virtboost.model.change import TransparentHugepages
 from virtboost.model.host import Host
 
 
-def _thp(host: Host, _: Host, wanted: Wanted | None) -> Outcome:
-    assert wanted is not None
+def _thp(host: Host, _: Host, wanted: Wanted) -> Outcome:
     if not host.guests and host.gap("guests") is not None:
         return Unknown("whether there are guests")
     if not any(guest.page_sizes_bytes for guest in host.guests):

@@ -212,11 +212,11 @@ def _files(pattern: str) -> Subjects[tuple[str, str]]:
     return Subjects(kind="file", select=select, none=f"there is no {pattern}")
 
 
-def _judge_file(own: SiteItem) -> Callable[[Host, tuple[str, str], Wanted | None], Outcome]:
-    def judge(host: Host, file: tuple[str, str], wanted: Wanted | None) -> Outcome:
+def _judge_file(own: SiteItem) -> Callable[[Host, tuple[str, str], Wanted], Outcome]:
+    def judge(host: Host, file: tuple[str, str], wanted: Wanted) -> Outcome:
         path, text = file
         change = None
-        if path.startswith(("/sys/", "/proc/")) and wanted is not None and wanted.value:
+        if path.startswith(("/sys/", "/proc/")) and wanted.value:
             change = KernelFile(path=path, value=wanted.value, reason=own.title)
         return _compared(own, host, _chosen(text), wanted, change)
 
@@ -229,12 +229,10 @@ def _chosen(text: str) -> str:
     return match[1] if match else text
 
 
-def _judge_value(
-    own: SiteItem, kind: str, target: str
-) -> Callable[[Host, Host, Wanted | None], Outcome]:
-    def judge(host: Host, _: Host, wanted: Wanted | None) -> Outcome:
+def _judge_value(own: SiteItem, kind: str, target: str) -> Callable[[Host, Host, Wanted], Outcome]:
+    def judge(host: Host, _: Host, wanted: Wanted) -> Outcome:
         change = None
-        if kind == "sysctl" and wanted is not None and wanted.value:
+        if kind == "sysctl" and wanted.value:
             change = Sysctl(name=target, value=wanted.value, reason=own.title)
         return _compared(own, host, _LOOKS[kind](host, target), wanted, change)
 
@@ -242,30 +240,21 @@ def _judge_value(
 
 
 def _compared(
-    own: SiteItem, host: Host, found: Value, wanted: Wanted | None, change: Change | None
+    own: SiteItem, host: Host, found: Value, wanted: Wanted, change: Change | None
 ) -> Outcome:
-    assert wanted is not None, "an item of the site has a wanted value"
     for fact, text in own.applies_when.items():
         told = FACTS[fact](host)
         if told is None:
             return Unknown(fact)
-        if not _accepts(Wanted(text), str(told)):
+        if not Wanted(text).accepts(str(told)):
             return NotApplicable(f"{fact} is {told}, not {text}")
     if isinstance(found, Unknown):
         return found
     if found is None:
         return NotApplicable(f"the host has no {own.look_at}")
-    if _accepts(wanted, found):
+    if wanted.accepts(found):
         return Ok(found)
     return Wrong(found, wanted.text, own.why or own.title, (change,) if change else ())
-
-
-def _accepts(wanted: Wanted, found: str) -> bool:
-    """Tell whether a value is as wanted; a text where a number is wanted is not."""
-    try:
-        return wanted.accepts(found)
-    except ValueError:
-        return False
 
 
 def _sysctl(host: Host, name: str) -> Value:

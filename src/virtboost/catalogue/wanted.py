@@ -9,6 +9,8 @@ from msgspec import Struct
 
 _COMPARISON = re.compile(r"(<=|>=|<|>|!=|=)\s*(.+)")
 
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")
+
 _NUMBERS: dict[str, Callable[[float, float], bool]] = {
     "<=": lambda found, limit: found <= limit,
     ">=": lambda found, limit: found >= limit,
@@ -23,17 +25,15 @@ class Wanted(Struct, frozen=True):
     text: str
 
     def accepts(self, found: str) -> bool:
-        """Tell whether ``found`` is as wanted.
-
-        Raises:
-            ValueError: The text compares numbers and ``found`` is none.
-        """
+        """Tell whether ``found`` is as wanted; a text where a number is wanted is not."""
         comparison = _COMPARISON.fullmatch(self.text)
         if comparison is None:
             return found in self.choices
         operator, operand = comparison.groups()
         if operator in _NUMBERS:
-            return _NUMBERS[operator](float(found), float(operand))
+            return _NUMBER.fullmatch(found) is not None and _NUMBERS[operator](
+                float(found), float(operand)
+            )
         return (found == operand) == (operator == "=")
 
     @property
@@ -64,3 +64,7 @@ def parse_wanted(text: str) -> Wanted:
         except ValueError:
             raise ValueError(f"{text!r} compares with {comparison[2]!r}, not a number") from None
     return Wanted(text)
+
+
+FROM_HOST = Wanted("")
+"""What the judge of an item gets whose wanted value follows from the host."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from virtboost.catalogue.item import AnyItem, NotApplicable, Ok, Outcome, Unknown, Wrong
+from virtboost.catalogue.wanted import FROM_HOST
 from virtboost.model.finding import Report, Result, Verdict
 from virtboost.model.host import Host
 
@@ -22,18 +23,23 @@ def check(host: Host, items: Iterable[AnyItem], *, name: str) -> Report:
 
 
 def _results(host: Host, item: AnyItem) -> Iterator[Result]:
+    failing = next((one for one in item.applies if not one.holds(host)), None)
+    if failing is not None:
+        yield _result(item, item.subjects.kind, _without(host, failing.gap, failing.otherwise))
+        return
     subjects = item.subjects.select(host)
     for name, subject in subjects:
-        outcome = item.judge(host, subject, item.wanted)
+        outcome = item.judge(host, subject, item.wanted or FROM_HOST)
         yield _result(item, f"{item.subjects.kind} {name}".strip(), outcome)
     if not subjects:
-        yield _result(item, item.subjects.kind, _without_subjects(host, item))
+        without = _without(host, item.subjects.gap, item.subjects.none)
+        yield _result(item, item.subjects.kind, without)
 
 
-def _without_subjects(host: Host, item: AnyItem) -> Outcome:
-    gap = host.gap(item.subjects.gap) if item.subjects.gap else None
+def _without(host: Host, gap_name: str | None, why: str) -> Outcome:
+    gap = host.gap(gap_name) if gap_name else None
     if gap is None:
-        return NotApplicable(item.subjects.none)
+        return NotApplicable(why)
     return Unknown(f"{gap.what} ({gap.path}: {gap.reason})")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from virtboost.model.host import Host
 from virtboost.model.topology import Topology
+from virtboost.model.wording import size
 from virtboost.report.printable import printable
 
 
@@ -26,20 +27,6 @@ def host_lines(name: str, host: Host) -> Iterator[str]:
             yield f"          huge pages: {pages}"
     for gap in host.gaps:
         yield printable(f"  cannot tell {gap.what}: {gap.path}: {gap.reason}")
-
-
-def size(count_bytes: int | None) -> str:
-    """Return a size in the largest binary unit that gives at least 1: ``503 GiB``."""
-    if count_bytes is None:
-        return "?"
-    amount = float(count_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024 or unit == "TiB":
-            break
-        amount /= 1024
-    return (
-        f"{amount:.0f} {unit}" if amount >= 10 or amount == int(amount) else f"{amount:.1f} {unit}"
-    )
 
 
 def _machine(host: Host) -> str:
