@@ -9,9 +9,11 @@ class MemoryModule(Struct, frozen=True, kw_only=True):
     """One slot of memory (SMBIOS type 17)."""
 
     slot: str
+    """Locator and bank in the words of the board's maker: ``DIMM_A1, NODE 0 CHANNEL 0``."""
     size_bytes: int
     """0 for an empty slot."""
     type: str | None = None
+    """``DDR4``; None for an empty slot."""
     speed_mtps: int | None = None
     """What the module can do, in megatransfers per second."""
     configured_speed_mtps: int | None = None

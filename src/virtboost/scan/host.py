@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from virtboost.model.host import Host
-from virtboost.scan import cpu, kernel, memory, numa, topology
+from virtboost.scan import cpu, firmware, kernel, memory, numa, service, topology
 from virtboost.scan.gaps import Gaps
 from virtboost.transport.source import Capture, Files, Reader, Source
 
@@ -15,6 +15,8 @@ SOURCES: tuple[Source, ...] = (
     *cpu.SOURCES,
     *memory.SOURCES,
     *kernel.SOURCES,
+    *firmware.SOURCES,
+    *service.SOURCES,
 )
 
 KUNPENG_920 = "Kunpeng 920"
@@ -52,6 +54,8 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
         memory=memory.parse(capture, gaps, arch=arch),
         power=cpu.parse_power(capture),
         kernel=kernel.parse(capture, gaps),
+        firmware=firmware.parse(capture, gaps),
+        services=service.parse(capture, gaps),
         files={
             f"{directory}/{name}": text
             for source in extra
