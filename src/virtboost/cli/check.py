@@ -39,6 +39,15 @@ SiteFile = Annotated[
     ),
 ]
 
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "-v",
+        "--verbose",
+        help="Say of each finding why, what it brings, what it risks and how to set it.",
+    ),
+]
+
 
 def check(
     host: Hosts = None,
@@ -47,12 +56,13 @@ def check(
     explain: Explain = None,
     site: SiteFile = None,
     *,
+    verbose: Verbose = False,
     json: AsJson = False,
 ) -> int:
     """Hold hosts against the catalogue of tuning items; change nothing."""
     from virtboost.check.judge import check as judge
     from virtboost.cli.items import named, select
-    from virtboost.cli.output import print_page, print_reports
+    from virtboost.cli.reports import print_page, print_reports
     from virtboost.model.finding import Report
     from virtboost.scan.host import scan
 
@@ -66,7 +76,8 @@ def check(
         lambda reader: judge(scan(reader, selection.files), selection.items, name=reader.name),
         "check",
     )
-    if print_reports([reader.name for reader in chosen], results, selection.items, json=json):
+    names = [reader.name for reader in chosen]
+    if print_reports(names, results, selection.items, verbose=verbose, json=json):
         return HOST_FAILED
     found = any(isinstance(result, Report) and result.findings for result in results)
     return FOUND if found else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -61,6 +62,9 @@ def _options(
 
 def main() -> None:
     """Run the command; every error that was foreseen is one line and an exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the locale cannot write
     try:
         app()
     except VirtboostError as error:

@@ -6,10 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
-from virtboost.catalogue.item import AnyItem, item_document
 from virtboost.errors import VirtboostError
 from virtboost.model.document import to_builtins, to_json
-from virtboost.model.finding import Report
 from virtboost.model.host import Host
 from virtboost.report.printable import printable
 from virtboost.report.terminal import host_lines
@@ -29,26 +27,6 @@ def print_hosts(
         if isinstance(result, Host):
             sys.stdout.write("".join(f"{line}\n" for line in host_lines(name, result)))
     return failed
-
-
-def print_reports(
-    names: Sequence[str],
-    results: Sequence[Report | VirtboostError],
-    items: Sequence[AnyItem],
-    *,
-    json: bool,
-) -> bool:
-    """Print what was found; tell whether some host failed."""
-    failed = tell_failures(names, results)
-    if json:
-        print_documents(names, results, "virtboost.checks/1", "checks")
-    return failed
-
-
-def print_page(item: AnyItem, *, json: bool) -> None:
-    """Print everything that the catalogue says of an item."""
-    if json:
-        sys.stdout.write(to_json(item_document(item)) + "\n")
 
 
 def print_documents(
