@@ -103,7 +103,8 @@ class Item(Struct, Generic[T], frozen=True, kw_only=True):
     """For whom it matters."""
     severity: Severity
     usage: Literal["commercial", "poc_only"] = "commercial"
-    """``poc_only``: for benchmarks and proofs of concept, not for production."""
+    """``poc_only``: for benchmarks and proofs of concept, not for production; such an item is
+    judged only where somebody asks for it by name."""
     takes_effect: Effectiveness
     risk: str
     """What can go wrong when it is set."""

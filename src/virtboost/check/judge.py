@@ -10,19 +10,31 @@ from virtboost.model.finding import Report, Result, Verdict
 from virtboost.model.host import Host
 
 
-def check(host: Host, items: Iterable[AnyItem], *, name: str) -> Report:
+def check(
+    host: Host, items: Iterable[AnyItem], *, name: str, proof_of_concept: bool = False
+) -> Report:
     """Judge every object of ``host`` by every item.
 
     Args:
         host: What was scanned.
         items: The items, in the order of the results.
         name: What the user calls the host.
+        proof_of_concept: Judge ``poc_only`` items as well.  They trade one workload against
+            another and contradict the commercial items: nobody gets them unasked.
     """
-    results = tuple(result for item in items for result in _results(host, item))
+    results = tuple(
+        result for item in items for result in _results(host, item, poc=proof_of_concept)
+    )
     return Report(host=name, hostname=host.hostname, results=results)
 
 
-def _results(host: Host, item: AnyItem) -> Iterator[Result]:
+_POC_ONLY = NotApplicable("only for a proof of concept; --item asks for it by name")
+
+
+def _results(host: Host, item: AnyItem, *, poc: bool) -> Iterator[Result]:
+    if item.usage == "poc_only" and not poc:
+        yield _result(item, item.subjects.kind, _POC_ONLY)
+        return
     failing = next((one for one in item.applies if not one.holds(host)), None)
     if failing is not None:
         yield _result(item, item.subjects.kind, _without(host, failing.gap, failing.otherwise))

@@ -73,7 +73,12 @@ def check(
     chosen = readers(host)
     results = on_each_host(
         chosen,
-        lambda reader: judge(scan(reader, selection.files), selection.items, name=reader.name),
+        lambda reader: judge(
+            scan(reader, selection.files),
+            selection.items,
+            name=reader.name,
+            proof_of_concept=bool(item),
+        ),
         "check",
     )
     names = [reader.name for reader in chosen]

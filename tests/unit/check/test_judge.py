@@ -1,5 +1,6 @@
 """The engine: conditions before objects, and what hides them."""
 
+import msgspec
 import pytest
 
 from support.cases import patched_host
@@ -80,3 +81,10 @@ def test_no_object_may_be_hidden_too() -> None:
     for host, verdict in (({}, "not_applicable"), (GAP, "unknown")):
         (result,) = check(patched_host(host), [item(subjects=nothing)], name="h").results
         assert (result.object, result.verdict) == ("guest", verdict)
+
+
+def test_an_item_for_a_proof_of_concept_is_judged_only_where_it_is_asked_for() -> None:
+    poc = msgspec.structs.replace(item(), usage="poc_only")
+    for asked, verdict in ((False, "not_applicable"), (True, "ok")):
+        (result,) = check(patched_host({}), [poc], name="h", proof_of_concept=asked).results
+        assert (result.object, result.verdict) == ("host", verdict)
