@@ -29,6 +29,8 @@ class Container(Struct, frozen=True, kw_only=True):
     engine: str
     """``docker``, ``containerd``, ``podman``."""
     image: str | None = None
+    image_arch: str | None = None
+    """Architecture of the image as ``uname -m`` spells it; None: not told."""
     cpuset: CpuSet | None = None
     """pCPUs that it may use; None: all."""
     node_ids: tuple[int, ...] | None = None

@@ -17,6 +17,8 @@ class GuestTopology(Struct, frozen=True, kw_only=True):
     clusters: int = 1
     cores: int = 1
     threads: int = 1
+    auto: bool = False
+    """``auto_topology='yes'`` of Kunpeng's libvirt: derived from the pins."""
 
 
 class GuestCell(Struct, frozen=True, kw_only=True):
@@ -91,6 +93,8 @@ class Guest(Struct, frozen=True, kw_only=True):
     """pCPUs of each I/O thread that has a pin."""
     memory_bytes: int
     """Memory that it has at start."""
+    current_memory_bytes: int | None = None
+    """``<currentMemory>``: what the balloon leaves of it; None: not told."""
     page_sizes_bytes: tuple[int, ...] = ()
     """Sizes of huge pages that back it; 0 means the host's default size; empty: base pages."""
     memory_locked: bool = False
@@ -123,9 +127,12 @@ class Guest(Struct, frozen=True, kw_only=True):
     """Model of its balloon: ``virtio``, ``none``; None: not in the XML."""
     gic_version: str | None = None
     features: dict[str, str] = {}
-    """Children of ``<features>`` and their ``state``, ``on`` where none is written."""
+    """Children of ``<features>`` and their ``state``, ``on`` where none is written; those of
+    ``<kvm>`` and ``<hyperv>`` as ``kvm.hint-dedicated``."""
     cachetune: bool = False
     """Whether it has ``<cachetune>`` or ``<memorytune>`` (resctrl, MPAM)."""
+    environment: dict[str, str] = {}
+    """Environment of its QEMU (``<qemu:env>``)."""
 
     @property
     def pinned(self) -> bool:
