@@ -58,9 +58,16 @@ def capture_of(case: dict[str, Any], sources: tuple[Source, ...]) -> Capture:
 
 
 def patched_host(patch: Mapping[str, Any]) -> Host:
-    """Return the base host of the catalogue's cases with a JSON merge patch (RFC 7386) applied."""
+    """Return the base host of the catalogue's cases with a JSON merge patch (RFC 7386) applied.
+
+    A guest or a container of a case is itself a patch, of the one in ``templates.json``.
+    """
     base = json.loads((CASES / "catalogue" / "base.json").read_text())
-    return from_json(json.dumps(merge(base, patch)), Host, "case")
+    templates = json.loads((CASES / "catalogue" / "templates.json").read_text())
+    host = merge(base, patch)
+    for key, template in templates.items():
+        host[key] = [merge(template, entry) for entry in host.get(key, ())]
+    return from_json(json.dumps(host), Host, "case")
 
 
 def merge(value: Any, patch: Any) -> Any:
