@@ -1,0 +1,116 @@
+"""Conditions that items share, and which pCPUs a host has given away."""
+
+from __future__ import annotations
+
+from virtboost.catalogue.item import Condition
+from virtboost.model.cpuset import CpuSet, union
+from virtboost.model.guest import Guest
+from virtboost.model.host import Host
+
+
+def dedicated_guests(host: Host) -> tuple[Guest, ...]:
+    """Return the running guests with one pCPU for each vCPU."""
+    return tuple(guest for guest in host.running_guests if _dedicated(guest))
+
+
+def bound_guests(host: Host) -> tuple[Guest, ...]:
+    """Return the running guests of which each vCPU stays on one NUMA node."""
+    return tuple(guest for guest in host.running_guests if _bound(host, guest))
+
+
+def vcpu_cpus(host: Host) -> CpuSet:
+    """Return the pCPUs that running guests have for a vCPU of their own."""
+    return union(pin for guest in dedicated_guests(host) for pin in guest.vcpu_pins.values())
+
+
+def given_cpus(host: Host) -> CpuSet:
+    """Return the pCPUs that are not the host's own: of vCPUs, of PMD threads, isolated ones."""
+    pmds = host.ovs.pmd_cpus if host.ovs is not None else CpuSet()
+    return vcpu_cpus(host) | pmds | host.topology.isolated
+
+
+def bound_bytes(guest: Guest) -> dict[int, int]:
+    """Return the memory that a guest must take from one certain node, by node."""
+    if not guest.cells:
+        parts = [(guest.node_ids, guest.memory_mode, guest.memory_bytes)]
+    else:
+        parts = [
+            (cell.node_ids, cell.memory_mode, cell.memory_bytes)
+            if cell.node_ids is not None
+            else (guest.node_ids, guest.memory_mode, cell.memory_bytes)
+            for cell in guest.cells
+        ]
+    bound: dict[int, int] = {}
+    for node_ids, mode, count_bytes in parts:
+        if node_ids is not None and len(node_ids) == 1 and mode in (None, "strict", "restrictive"):
+            bound[node_ids[0]] = bound.get(node_ids[0], 0) + count_bytes
+    return bound
+
+
+def _dedicated(guest: Guest) -> bool:
+    return guest.pinned and all(len(pin) == 1 for pin in guest.vcpu_pins.values())
+
+
+def _bound(host: Host, guest: Guest) -> bool:
+    nodes = host.topology.numa_nodes
+    pins = guest.vcpu_pins.values()
+    return guest.pinned and all(any(pin <= node.cpus for node in nodes) for pin in pins)
+
+
+NUMA = Condition(
+    when="the host has more than one NUMA node with CPUs",
+    otherwise="the host has one NUMA node",
+    holds=lambda host: sum(bool(node.cpus) for node in host.topology.numa_nodes) > 1,
+    gap="NUMA nodes",
+)
+
+RUNNING_GUESTS = Condition(
+    when="a guest runs",
+    otherwise="no guest runs",
+    holds=lambda host: bool(host.running_guests),
+    gap="guests",
+)
+
+WORKLOADS = Condition(
+    when="guests or containers run",
+    otherwise="neither guests nor containers run",
+    holds=lambda host: bool(host.running_guests or host.containers),
+    gap="guests",
+)
+
+DEDICATED_GUESTS = Condition(
+    when="a running guest has a pCPU for each vCPU",
+    otherwise="no running guest has a pCPU for each vCPU",
+    holds=lambda host: bool(dedicated_guests(host)),
+    gap="guests",
+)
+
+BOUND_GUESTS = Condition(
+    when="a running guest has each vCPU bound to one NUMA node",
+    otherwise="no running guest is bound to a NUMA node",
+    holds=lambda host: bool(bound_guests(host)),
+    gap="guests",
+)
+
+ARM = Condition(
+    when="the host is aarch64",
+    otherwise="the host is not aarch64",
+    holds=lambda host: host.arch == "aarch64",
+)
+
+NEW_GENERATIONS = ("new Kunpeng 920", "Kunpeng 950")
+"""Generations with GICv4.1 and MPAM (BoostVirt's guides to interrupt passthrough and MPAM)."""
+
+NEW_KUNPENG = Condition(
+    when="the CPU is a new Kunpeng 920 or a Kunpeng 950",
+    otherwise="the CPU is no new Kunpeng 920 and no Kunpeng 950, which have GICv4.1",
+    holds=lambda host: host.cpu.generation in NEW_GENERATIONS,
+    gap="CPU identity",
+)
+
+ISOLATED = Condition(
+    when="the kernel isolates CPUs",
+    otherwise="the kernel isolates no CPU",
+    holds=lambda host: bool(host.topology.isolated),
+    gap="CPUs",
+)
