@@ -25,8 +25,8 @@ class NumaNode(Struct, frozen=True, kw_only=True):
     id: int
     cpus: CpuSet
     """Online pCPUs; empty for a node of memory only."""
-    memory_bytes: int
-    """``MemTotal`` of the node; 0 for a node without memory."""
+    memory_bytes: int | None
+    """``MemTotal`` of the node; 0 for a node without memory, None where it is not told."""
     free_bytes: int | None = None
     """``MemFree`` of the node; None where it is not told."""
     distances: dict[int, int]

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from virtboost.model.cpu import KUNPENG_GENERATIONS, Cpu, IdleState, Power
-from virtboost.model.cpuset import CpuSet
 from virtboost.scan.gaps import Gaps
-from virtboost.scan.texts import integer, pairs
+from virtboost.scan.texts import cpus_numbered, integer, pairs
 from virtboost.scan.topology import CPUS
 from virtboost.transport.source import Capture, Files
 
@@ -66,17 +65,17 @@ def parse_identity(capture: Capture, gaps: Gaps) -> Cpu:
 
 def parse_power(capture: Capture) -> Power:
     """Return how frequency, idle states and SMT are managed."""
-    governors: dict[str, list[int]] = {}
+    governors: dict[str, list[str]] = {}
     driver: str | None = None
     available: tuple[str, ...] = ()
     for (cpu,), texts in capture.matches(FREQUENCY):
-        governors.setdefault(texts.get("scaling_governor", "unknown"), []).append(int(cpu))
+        governors.setdefault(texts.get("scaling_governor", "unknown"), []).append(cpu)
         driver = texts.get("scaling_driver", driver)
         available = tuple(texts.get("scaling_available_governors", "").split()) or available
     idle_driver = capture.text(IDLE, "current_driver")
     return Power(
         frequency_driver=driver,
-        governors={governor: CpuSet(cpus) for governor, cpus in sorted(governors.items())},
+        governors={governor: cpus_numbered(cpus) for governor, cpus in sorted(governors.items())},
         available_governors=available,
         idle_driver=None if idle_driver in (None, "none") else idle_driver,
         idle_states=_idle_states(capture),
@@ -101,12 +100,14 @@ def _from_midr(capture: Capture) -> tuple[str | None, str | None]:
 
 def _idle_states(capture: Capture) -> tuple[IdleState, ...]:
     names: dict[str, tuple[str, int | None]] = {}
-    disabled: dict[str, list[int]] = {}
+    disabled: dict[str, list[str]] = {}
     for (cpu, state), texts in capture.matches(IDLE_STATES):
         names.setdefault(state, (texts.get("name", state), integer(texts.get("latency"))))
         if texts.get("disable", "0") != "0":
-            disabled.setdefault(state, []).append(int(cpu))
+            disabled.setdefault(state, []).append(cpu)
     return tuple(
-        IdleState(name=name, latency_us=latency, disabled_cpus=CpuSet(disabled.get(state, ())))
+        IdleState(
+            name=name, latency_us=latency, disabled_cpus=cpus_numbered(disabled.get(state, ()))
+        )
         for state, (name, latency) in sorted(names.items())
     )

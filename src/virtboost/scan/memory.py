@@ -19,7 +19,7 @@ HWLOC_INFO = Files("/proc", ("hwloc-nofile-info",))
 
 PAGE_SIZE = Command("page-size", ("getconf", "PAGESIZE"))
 
-HUGEPAGE_SIZES = Files("/sys/kernel/mm/hugepages/hugepages-*kB", ("nr_hugepages",))
+HUGEPAGE_SIZES = Files("/sys/kernel/mm/hugepages/hugepages-[0-9]*kB", ("nr_hugepages",))
 
 THP = Files("/sys/kernel/mm/transparent_hugepage", ("enabled", "defrag", "hpage_pmd_size"))
 
@@ -37,11 +37,7 @@ def parse(capture: Capture, gaps: Gaps, *, arch: str | None) -> Memory:
     meminfo = dict(pairs(capture.text(MEMINFO, "meminfo")))
     if not meminfo:
         gaps.add("memory", "/proc/meminfo", "not readable")
-    sizes = tuple(
-        sorted(
-            int(size) << 10 for (size,), _ in capture.matches(HUGEPAGE_SIZES) if size.isdecimal()
-        )
-    )
+    sizes = tuple(sorted(int(size) << 10 for (size,), _ in capture.matches(HUGEPAGE_SIZES)))
     thp_size = integer(capture.text(THP, "hpage_pmd_size"))
     page_size = _page_size(capture, arch, thp_size, sizes)
     if page_size is None:

@@ -20,7 +20,7 @@ NODE_LISTS = Files(NODES, ("online", "possible", "has_cpu", "has_memory"))
 NODE = Files(f"{NODES}/node[0-9]*", ("cpumap", "distance", "meminfo"))
 
 NODE_HUGEPAGES = Files(
-    f"{NODES}/node[0-9]*/hugepages/hugepages-*kB",
+    f"{NODES}/node[0-9]*/hugepages/hugepages-[0-9]*kB",
     ("nr_hugepages", "free_hugepages", "surplus_hugepages"),
 )
 
@@ -37,9 +37,9 @@ def parse(capture: Capture, gaps: Gaps) -> tuple[NumaNode, ...]:
     return tuple(
         NumaNode(
             id=node_id,
-            cpus=cpu_mask(texts[node_id].get("cpumap")) or CpuSet(),
-            memory_bytes=_memory(texts[node_id], "MemTotal") or 0,
-            free_bytes=_memory(texts[node_id], "MemFree"),
+            cpus=_cpus(texts[node_id].get("cpumap"), gaps),
+            memory_bytes=_memory(texts[node_id], "MemTotal", gaps),
+            free_bytes=_memory(texts[node_id], "MemFree", gaps),
             distances=_distances(texts[node_id].get("distance"), ids, gaps),
             hugepages=tuple(sorted(pools.get(node_id, ()), key=lambda pool: pool.size_bytes)),
         )
@@ -47,9 +47,18 @@ def parse(capture: Capture, gaps: Gaps) -> tuple[NumaNode, ...]:
     )
 
 
-def _memory(texts: Mapping[str, str], name: str) -> int | None:
+def _cpus(text: str | None, gaps: Gaps) -> CpuSet:
+    cpus = cpu_mask(text)
+    if cpus is None:
+        gaps.add("CPUs of a NUMA node", f"{NODES}/node*/cpumap", "not told")
+    return cpus or CpuSet()
+
+
+def _memory(texts: Mapping[str, str], name: str, gaps: Gaps) -> int | None:
     """Read one field of ``Node 0 MemTotal:  131061320 kB``."""
     fields = {key.split(" ")[-1]: value for key, value in pairs(texts.get("meminfo"))}
+    if name not in fields:
+        gaps.add("memory of a NUMA node", f"{NODES}/node*/meminfo", f"no {name}")
     return kib(fields, name)
 
 
@@ -67,7 +76,7 @@ def _pools(capture: Capture) -> dict[int, list[HugepagePool]]:
     pools: dict[int, list[HugepagePool]] = {}
     for (node_id, size_kib), texts in capture.matches(NODE_HUGEPAGES):
         total, free = integer(texts.get("nr_hugepages")), integer(texts.get("free_hugepages"))
-        if total is None or free is None or not size_kib.isdecimal():
+        if total is None or free is None:
             continue
         pool = HugepagePool(
             size_bytes=int(size_kib) << 10,

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
-from virtboost.model.cpuset import CpuSet
+from virtboost.model.cpuset import MAX_CPU_ID, CpuSet
+
+_NUMBER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19})")
+
+_LARGEST = (1 << 63) - 1
+"""No counter or size of Linux that a scan reads is larger; JSON readers stop here too."""
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def integer(text: str | None) -> int | None:
-    """Read a decimal or ``0x`` number."""
-    try:
-        return None if text is None else int(text, 0)
-    except ValueError:
-        return int(text) if text is not None and text.isdecimal() and len(text) < 20 else None
+    """Read a decimal or ``0x`` number of at most 63 bits."""
+    word = (text or "").strip()
+    if not _NUMBER.fullmatch(word):
+        return None
+    return _bounded(int(word, 16 if "x" in word.lower() else 10))
 
 
 def size_bytes(text: str | None) -> int | None:
     """Read a size such as ``32768K`` (KiB), in bytes."""
-    if not text:
-        return None
-    unit = _UNITS.get(text[-1:].upper() if text[-1:].isalpha() else "")
-    number = integer(text.rstrip("KMGkmg"))
-    return None if unit is None or number is None else number * unit
+    number = integer((text or "").rstrip("KMGkmg"))
+    unit = _UNITS.get((text or "").lstrip("+-0123456789").upper())
+    return None if unit is None or number is None else _bounded(number * unit)
+
+
+def _bounded(number: int) -> int | None:
+    return number if -_LARGEST <= number <= _LARGEST else None
+
+
+def cpus_numbered(numbers: Iterable[str]) -> CpuSet:
+    """Return the CPUs with these numbers, without what no kernel would number so."""
+    return CpuSet(int(number) for number in numbers if int(number) <= MAX_CPU_ID)
 
 
 def cpu_mask(text: str | None) -> CpuSet | None:
@@ -68,4 +81,4 @@ def pairs(text: str | None, separator: str = ":") -> Iterator[tuple[str, str]]:
 def kib(fields: Mapping[str, str], name: str) -> int | None:
     """Read a ``NAME: 123 kB`` field of meminfo, in bytes."""
     number = integer(fields.get(name, "").split(" ")[0])
-    return None if number is None else number << 10
+    return None if number is None else _bounded(number << 10)

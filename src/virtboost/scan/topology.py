@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from virtboost.model.cpuset import CpuSet, union
+from virtboost.model.cpuset import MAX_CPU_ID, CpuSet, union
 from virtboost.model.numa import NumaNode
 from virtboost.model.topology import Cache, Core, CpuCluster, Die, Socket, Topology
 from virtboost.scan.gaps import Gaps
@@ -104,7 +104,9 @@ def _nohz_full(text: str | None) -> CpuSet:
 
 
 def _places(capture: Capture, online: CpuSet | None) -> list[_Place]:
-    found = {int(groups[0]): texts for groups, texts in capture.matches(CPU_TOPOLOGY)}
+    found = {
+        int(cpu): texts for (cpu,), texts in capture.matches(CPU_TOPOLOGY) if int(cpu) <= MAX_CPU_ID
+    }
     return [
         _place(pcpu, found[pcpu], online)
         for pcpu in sorted(found)
