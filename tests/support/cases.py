@@ -38,16 +38,16 @@ def capture_of(case: dict[str, Any], sources: tuple[Source, ...]) -> Capture:
     """
     tree = MemoryTree()
     for path, text in case.get("files", {}).items():
-        tree.add(path, text.encode())
+        tree.put(path, text.encode())
     for path, target in case.get("links", {}).items():
-        tree.link(path, target)
+        tree.put(path, target)
     for name, printed in case.get("commands", {}).items():
         runs = [{"stdout": printed}] if isinstance(printed, str) else printed
         for index, run in enumerate(runs):
             base = f"/virtboost/commands/{name}/{index}"
-            tree.add(f"{base}/status", str(run.get("status", 0)).encode())
-            tree.add(f"{base}/stdout", run.get("stdout", "").encode())
-            tree.add(f"{base}/stderr", run.get("stderr", "").encode())
+            tree.put(f"{base}/status", str(run.get("status", 0)).encode())
+            tree.put(f"{base}/stdout", run.get("stdout", "").encode())
+            tree.put(f"{base}/stderr", run.get("stderr", "").encode())
     failures = [Failure(path, reason) for path, reason in case.get("failures", {}).items()]
     outputs = {
         source: found

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from virtboost.transport import process
 from virtboost.transport.source import (
     COMMAND_LIMIT_S,
+    MAX_TEXT_BYTES,
+    NOT_RUN,
+    STOPPED,
     Capture,
     Command,
     Failure,
     Output,
     Source,
-    clean,
+    output_of,
 )
-from virtboost.transport.tree import FileTree, read_entries
+from virtboost.transport.tree import LiveTree, read_entries
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs are looked for after the user's own PATH; ordinary users often lack ``sbin``."""
@@ -31,7 +34,7 @@ class LocalReader:
     def read(self, sources: Sequence[Source]) -> Capture:
         """Read all ``sources``; programs run side by side."""
         failures: list[Failure] = []
-        entries = read_entries(FileTree(), sources, failures)
+        entries = read_entries(LiveTree(), sources, failures)
         commands = [source for source in sources if isinstance(source, Command)]
         present = [c for c in commands if shutil.which((c.foreach or c.argv)[0], path=_path())]
         outputs: dict[Command, tuple[Output, ...]] = {}
@@ -45,7 +48,7 @@ def _outputs(command: Command) -> tuple[Output, ...]:
     if not command.foreach:
         return (_run(command.argv),)
     listed = _run(command.foreach)
-    lines = [line for line in listed.stdout.splitlines() if line]
+    lines = [line for line in listed.stdout.split("\n") if line]
     if listed.status != 0:
         return (listed,)
     if command.batch:
@@ -61,24 +64,12 @@ def _spread(argv: Sequence[str], lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def _run(argv: Sequence[str]) -> Output:
+    env = {**os.environ, "LC_ALL": "C", "PATH": _path()}
     try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=COMMAND_LIMIT_S,
-            check=False,
-            env={**os.environ, "LC_ALL": "C", "PATH": _path()},
-        )
-    except subprocess.TimeoutExpired:
-        return Output(status=124, stdout="", stderr=f"no answer in {COMMAND_LIMIT_S} s")
+        done = process.run(argv, limit_s=COMMAND_LIMIT_S, max_bytes=MAX_TEXT_BYTES, env=env)
     except OSError as error:
-        return Output(status=127, stdout="", stderr=str(error.strerror))
-    return Output(
-        status=done.returncode,
-        stdout=clean(done.stdout),
-        stderr=clean(done.stderr),
-    )
+        return Output(status=NOT_RUN, stdout="", stderr=(error.strerror or str(error)).lower())
+    return output_of(STOPPED if done.timed_out else done.status, done.stdout, done.stderr)
 
 
 def _path() -> str:

@@ -9,49 +9,64 @@ Besides what ``hwloc-gather-topology`` makes, which is read as it is, a recordin
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
 import os
 import posixpath
-import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Literal, TypeVar, cast
 
 import msgspec
 import zstandard
 
 from virtboost.errors import InputError
 from virtboost.transport.source import (
-    MAX_FILE_BYTES,
+    MAX_TEXT_BYTES,
+    MAX_TOTAL_BYTES,
+    TOO_LARGE,
     Capture,
     Command,
     Failure,
     Files,
+    Links,
     Output,
     Source,
     clean,
+    output_of,
 )
-from virtboost.transport.tree import FileTree, MemoryTree, Tree, read_entries
-
-MAX_ARCHIVE_BYTES = 1 << 30
-"""An archive that unpacks to more is refused: a recording of a large host is about 10 MB."""
-
-MAX_MEMBERS = 500_000
+from virtboost.transport.tree import FolderTree, MemoryTree, Tree, read_entries
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.zst")
 
+_Root = TypeVar("_Root", str, Path)
+
 _COMMANDS = "/virtboost/commands"
+
+_MAX_PATH = 4096
+"""Linux's own limit on the length of a path; a longer one in an archive is an attack."""
+
+_DAMAGE = (
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+    EOFError,
+    ValueError,
+    RecursionError,
+)
+"""What the readers of archives raise for a damaged one: headers may nest without end."""
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
     """What a recording says of itself, in ``virtboost/recording.json``."""
 
-    schema: str = "virtboost.recording/1"
+    schema: Literal["virtboost.recording/1"] = "virtboost.recording/1"
     host: str
     """What the user called the host."""
     version: str
@@ -71,7 +86,7 @@ class RecordedReader:
     @property
     def name(self) -> str:
         """The path, as the user gave it."""
-        return str(self._path)
+        return os.fsencode(self._path).decode("utf-8", "replace")
 
     def read(self, sources: Sequence[Source]) -> Capture:
         """Read all ``sources`` from the recording.
@@ -92,10 +107,14 @@ class RecordedReader:
     def _tree(self) -> Tree:
         try:
             if self._path.is_dir():
-                return FileTree(str(_root_directory(self._path)))
-            return _unpack(self._path)
+                return FolderTree(str(_root_directory(self._path)))
+            if not self._path.is_file():
+                raise InputError(f"{self._path}: neither a directory nor a file")
+            return _tree_of(self._path, _unpacked(self._path))
+        except _DAMAGE as error:
+            raise InputError(f"{self._path}: not a whole tar: {error}") from error
         except OSError as error:
-            problem = error.strerror or str(error)
+            problem = error.strerror or f"not a whole tar: {error}"
             raise InputError(f"{self._path}: cannot be read: {problem.lower()}") from error
 
     def _failures(self, tree: Tree) -> Iterator[Failure]:
@@ -113,14 +132,14 @@ def outputs_in(tree: Tree, command: Command) -> Iterator[Output]:
     directory = f"{_COMMANDS}/{command.name}"
     for index in sorted(tree.names(directory), key=lambda name: (len(name), name)):
         texts = {
-            name: clean(content) if isinstance(content, bytes) else ""
+            name: content if isinstance(content, bytes) else b""
             for name, content in tree.texts(f"{directory}/{index}", ("status", "stdout", "stderr"))
         }
-        status = texts.get("status", "")
-        yield Output(
-            status=int(status) if status.isdecimal() else 1,
-            stdout=texts.get("stdout", ""),
-            stderr=texts.get("stderr", ""),
+        status = clean(texts.get("status", b""))
+        yield output_of(
+            int(status) if status.isdecimal() and len(status) < 10 else 1,
+            texts.get("stdout", b""),
+            texts.get("stderr", b""),
         )
 
 
@@ -147,22 +166,24 @@ def save(capture: Capture, path: Path, recording: Recording) -> None:
 
 def _save_tar(capture: Capture, path: Path, recording: Recording) -> None:
     buffer = io.BytesIO()
-    suffix = path.name.rpartition(".")[2]
-    mode = {"gz": "gz", "tgz": "gz", "bz2": "bz2"}.get(suffix, "")
-    with tarfile.open(fileobj=buffer, mode=f"w:{mode}", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, text, target in _members(capture, recording):
             member = tarfile.TarInfo(name)
             if target is not None:
                 member.type, member.linkname = tarfile.SYMTYPE, target
-                tar.addfile(member)
-            else:
-                content = text.encode()
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
-    content = buffer.getvalue()
-    if suffix == "zst":
-        content = zstandard.compress(content, 10)
-    write_whole(path, content)
+            content = text.encode()
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    write_whole(path, _compressed(buffer.getvalue(), path.suffix))
+
+
+def _compressed(content: bytes, suffix: str) -> bytes:
+    """Compress so that equal contents give equal bytes: no time of day in the header."""
+    if suffix in (".gz", ".tgz"):
+        return gzip.compress(content, mtime=0)
+    if suffix == ".bz2":
+        return bz2.compress(content)
+    return zstandard.compress(content, 10) if suffix == ".zst" else content
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -181,17 +202,17 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
             new.chmod(0o644)
             new.replace(path)
-        except OSError:
-            new.unlink()
-            raise
+        finally:
+            new.unlink(missing_ok=True)
 
 
 def _save_directory(capture: Capture, path: Path, recording: Recording) -> None:
     if path.exists() and not (path / "virtboost" / "recording.json").exists():
         raise InputError(f"{path}: is there and is not a recording; choose another name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    with tempfile.TemporaryDirectory(
+        dir=path.parent, prefix=f".{path.name}.", ignore_cleanup_errors=True
+    ) as folder:
+        new, old = Path(folder, "new"), Path(folder, "old")
         for name, text, target in _members(capture, recording):
             file = new / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -199,25 +220,24 @@ def _save_directory(capture: Capture, path: Path, recording: Recording) -> None:
                 file.symlink_to(target)
             else:
                 file.write_text(text)
-        new.chmod(0o755)
-        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            path.rename(old)
         new.rename(path)
-    except OSError:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
 
 
 def _members(capture: Capture, recording: Recording) -> Iterator[tuple[str, str, str | None]]:
     """Yield (relative path, text, link target or None), sorted, without repetition."""
     files: dict[str, tuple[str, str | None]] = {}
+    links = _links(capture)
     for source, entries in capture.sources():
         for directory, texts in entries.items():
+            real = _real_directory(directory, links)
             for name, text in texts.items():
-                path = f"{directory}/{name}".lstrip("/")
+                path = f"{real}/{name}".lstrip("/")
                 if isinstance(source, Files):
                     files[path] = (f"{text}\n", None)
                 else:
-                    files[path] = ("", posixpath.relpath(text, directory))
+                    files[path] = ("", posixpath.relpath(text, real))
     for command, outputs in capture.commands():
         for index, output in enumerate(outputs):
             base = f"{_COMMANDS}/{command.name}/{index}".lstrip("/")
@@ -231,43 +251,59 @@ def _members(capture: Capture, recording: Recording) -> Iterator[tuple[str, str,
         yield path, text, target
 
 
+def _links(capture: Capture) -> dict[str, str]:
+    """Return the real path of every link that was read, by the link's own path."""
+    return {
+        f"{directory}/{name}": target
+        for source, entries in capture.sources()
+        if isinstance(source, Links)
+        for directory, targets in entries.items()
+        for name, target in targets.items()
+    }
+
+
+def _real_directory(directory: str, links: Mapping[str, str]) -> str:
+    """Return where a directory is: a file that was read through a link is kept behind that link."""
+    end = directory.find("/", 1)
+    while end >= 0:
+        target = links.get(directory[:end])
+        if target is not None:
+            return target + directory[end:]
+        end = directory.find("/", end + 1)
+    return links.get(directory, directory)
+
+
 def _root_directory(path: Path) -> Path:
     """Find the folder that holds ``sys`` and ``proc``: the path itself or one below it."""
     if _is_root(path):
         return path
-    below = [folder for folder in path.iterdir() if folder.is_dir() and _is_root(folder)]
-    if len(below) > 1:
-        raise InputError(f"{path}: holds {len(below)} recordings; name one of them")
-    if not below:
-        raise InputError(f"{path}: {_NOT_ONE}")
-    return below[0]
+    below = [folder for folder in path.iterdir() if _is_root(folder) and not folder.is_symlink()]
+    return _only(path, below)
 
 
 def _is_root(folder: Path) -> bool:
     return (folder / "sys" / "devices").is_dir() or (folder / "proc" / "cpuinfo").is_file()
 
 
-_NOT_ONE = "not a recording: it holds no sys/devices and no proc/cpuinfo"
+def _only(path: Path, roots: Sequence[_Root]) -> _Root:
+    if not roots:
+        raise InputError(f"{path}: not a recording: it holds no sys/devices and no proc/cpuinfo")
+    if len(roots) > 1:
+        raise InputError(f"{path}: holds {len(roots)} recordings; unpack it and name one of them")
+    return roots[0]
 
 
-def _unpack(path: Path) -> MemoryTree:
-    try:
-        with path.open("rb") as file, _decompressed(file) as stream:
-            with tarfile.open(fileobj=_Bounded(stream, path), mode="r|") as tar:
-                return _tree_of(path, tar)
-    except (tarfile.TarError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
-        raise InputError(f"{path}: not a whole tar: {error}") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise InputError(f"{path}: not a whole tar: {error}") from error
+def _unpacked(path: Path) -> bytes:
+    with path.open("rb") as file, _decompressed(file) as stream:
+        content = stream.read(MAX_TOTAL_BYTES + 1)
+    if len(content) > MAX_TOTAL_BYTES:
+        size = f"larger than {MAX_TOTAL_BYTES >> 20} MiB unpacked"
+        raise InputError(f"{path}: {size}; not a recording")
+    return content
 
 
 def _decompressed(file: IO[bytes]) -> IO[bytes]:
-    """Open by what the file begins with, whatever it is called.
-
-    ``tarfile`` can do this for all but zstd; its own stream is slow on small members.
-    """
+    """Open by what the file begins with, whatever it is called."""
     magic = file.read(6)
     file.seek(0)
     if magic.startswith(b"\x1f\x8b"):
@@ -277,75 +313,61 @@ def _decompressed(file: IO[bytes]) -> IO[bytes]:
     if magic == b"\xfd7zXZ\0":
         return cast("IO[bytes]", lzma.open(file))
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
-        return zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(file)
+        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        return decompressor.stream_reader(file, read_across_frames=True)
     return file
 
 
-class _Bounded(io.RawIOBase):
-    """A stream that refuses to give more than ``MAX_ARCHIVE_BYTES``."""
-
-    def __init__(self, stream: IO[bytes], path: Path) -> None:
-        self._stream = stream
-        self._path = path
-        self._given = 0
-
-    def read(self, size: int = -1) -> bytes:
-        content = self._stream.read(size)
-        self._given += len(content)
-        if self._given > MAX_ARCHIVE_BYTES:
-            raise _too_large(self._path)
-        return content
-
-
-def _too_large(path: Path) -> InputError:
-    return InputError(
-        f"{path}: larger than {MAX_ARCHIVE_BYTES >> 30} GiB unpacked; not a recording"
-    )
-
-
-def _tree_of(path: Path, tar: tarfile.TarFile) -> MemoryTree:
-    contents: dict[str, bytes | OSError] = {}
-    links: dict[str, str] = {}
-    total = 0
-    for count, member in enumerate(tar):
-        name = _member_path(path, member.name)
-        total += member.size if member.isfile() else 0
-        if count > MAX_MEMBERS or (total > MAX_ARCHIVE_BYTES and member.size <= MAX_FILE_BYTES):
-            raise _too_large(path)
-        if member.issym():
-            links[name] = member.linkname
-        elif member.islnk():
-            contents[name] = contents.get(_member_path(path, member.linkname), b"")
-        elif member.isfile():
-            contents[name] = _content(tar, member)
-    prefix = _prefix(path, contents)
+def _tree_of(path: Path, archive: bytes) -> MemoryTree:
+    members: dict[str, bytes | OSError | str] = {}
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]  # half a million are too many
+            content = _content(path, tar, member, members)
+            if content is not None:
+                members[_member_path(path, member.name)] = content
+        if archive[tar.offset : tar.offset + tarfile.BLOCKSIZE] != bytes(tarfile.BLOCKSIZE):
+            raise InputError(f"{path}: not a whole tar: it is cut off or damaged")
+    prefix = _prefix(path, members)
     tree = MemoryTree()
-    for name, content in contents.items():
+    for name, content in members.items():
         if name.startswith(f"{prefix}/"):
-            tree.add(name.removeprefix(prefix), content)
-    for name, target in links.items():
-        if name.startswith(f"{prefix}/"):
-            tree.link(name.removeprefix(prefix), target)
+            tree.put(name.removeprefix(prefix), content)
     return tree
 
 
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | OSError:
-    if member.size > MAX_FILE_BYTES:
-        return OSError(None, f"larger than {MAX_FILE_BYTES >> 20} MiB")
+def _content(
+    path: Path,
+    tar: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    members: Mapping[str, bytes | OSError | str],
+) -> bytes | OSError | str | None:
+    """Return a file's content, what went wrong, a link's target as text, or None for the rest."""
+    if member.issym():
+        return member.linkname[:_MAX_PATH]
+    if member.islnk():
+        missing = OSError(errno.ENOENT, "a hard link to nothing")
+        return members.get(_member_path(path, member.linkname), missing)
+    if not member.isfile():
+        return None
+    if member.size > MAX_TEXT_BYTES:
+        return OSError(errno.EFBIG, TOO_LARGE)
     file = tar.extractfile(member)
     return b"" if file is None else file.read()
 
 
 def _member_path(path: Path, name: str) -> str:
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise InputError(f"{path}: member {name!r} leads out of the archive; refused")
+    parts = [part for part in name[: _MAX_PATH + 1].split("/") if part not in ("", ".")]
+    if ".." in parts or len(name) > _MAX_PATH:
+        raise InputError(f"{path}: member {name[:80]!r} leads out of the archive; refused")
     return "/" + "/".join(parts)
 
 
-def _prefix(path: Path, contents: dict[str, bytes | OSError]) -> str:
+def _prefix(path: Path, names: Iterable[str]) -> str:
+    """Find what comes before ``/sys`` and ``/proc``: an archive may hold them in a folder."""
     for mark in ("/sys/devices/", "/proc/cpuinfo"):
-        prefixes = {name[: name.index(mark)] for name in contents if mark in name}
-        if prefixes:
-            return min(prefixes, key=len)
-    raise InputError(f"{path}: {_NOT_ONE}")
+        found = sorted({name[: name.index(mark)] for name in names if mark in name}, key=len)
+        outer = [p for p in found if p == found[0] or not p.startswith(f"{found[0]}/")]
+        if found:
+            return _only(path, outer)
+    return _only(path, ())

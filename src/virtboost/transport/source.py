@@ -14,11 +14,30 @@ from typing import Protocol
 
 import msgspec
 
-MAX_FILE_BYTES = 4 << 20
-"""A larger file is not read: nothing that a scan needs comes near, and recordings are hostile."""
+MAX_TEXT_BYTES = 16 << 20
+"""A larger file or output is not taken: nothing that a scan needs comes near."""
+
+MAX_TOTAL_BYTES = 256 << 20
+"""What one read of a host may bring.  A host with 128 CPUs brings 1 MB."""
 
 COMMAND_LIMIT_S = 20
 """A program on a host is stopped after this time: a dead daemon must not stop a scan."""
+
+STOPPED = 124
+"""Status of a program that was stopped, as ``timeout`` tells it."""
+
+NOT_RUN = 127
+"""Status of a program that could not be run, as the shell tells it."""
+
+TOO_LARGE = f"larger than {MAX_TEXT_BYTES >> 20} MiB"
+
+TOO_MUCH = f"not read on: more than {MAX_TOTAL_BYTES >> 20} MiB in all"
+
+NUMBER = "[0-9]*"
+"""What stands for a number in the pattern of a directory: ``cpu[0-9]*``."""
+
+ATTRIBUTES = ("/sys/", "/proc/sys/", "/proc/irq/")
+"""Where files are attributes of the kernel: one short text, given at once."""
 
 
 class Files(msgspec.Struct, frozen=True):
@@ -89,7 +108,7 @@ class Capture:
 
     def matches(self, source: Files | Links) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
         """Yield each directory as the texts that its ``*`` stood for, with its entries."""
-        pattern = _compiled(source.directory)
+        pattern = expression(source.directory)
         for directory, names in self.entries(source).items():
             match = pattern.fullmatch(directory)
             if match:
@@ -135,18 +154,33 @@ class Reader(Protocol):
         ...
 
 
+def text_of(path: str, content: bytes) -> str | Failure | None:
+    """Return the text of a file, why it is not taken, or None where it says nothing.
+
+    The shell cannot tell an attribute that refuses to be read from one that is empty, so neither
+    says anything; a file on disk may well be empty.
+    """
+    if len(content) > MAX_TEXT_BYTES:
+        return Failure(path, TOO_LARGE)
+    return clean(content) if content or not path.startswith(ATTRIBUTES) else None
+
+
+def output_of(status: int, stdout: bytes, stderr: bytes) -> Output:
+    """Return what a program printed, within bounds; one that was stopped says so."""
+    if len(stdout) > MAX_TEXT_BYTES:
+        return Output(status=STOPPED, stdout="", stderr=TOO_LARGE)
+    told = clean(stderr) or (f"no answer in {COMMAND_LIMIT_S} s" if status == STOPPED else "")
+    return Output(status=status, stdout=clean(stdout), stderr=told)
+
+
 def clean(content: bytes) -> str:
-    """Return the text of a small file without the white space, or NUL, that ends it."""
+    """Return a text without the white space, or NUL, around it."""
     return content.decode("utf-8", "replace").strip("\0 \t\r\n")
 
 
 @cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """Turn a glob with ``*`` and ``[0-9]*`` into an expression with a group for each."""
-    parts = re.split(r"((?:\[[^]]*\])?\*)", pattern)
-    return re.compile(
-        "".join(
-            f"({part.removesuffix('*')}[^/]*)" if part.endswith("*") else re.escape(part)
-            for part in parts
-        )
-    )
+def expression(glob: str) -> re.Pattern[str]:
+    """Turn a glob into an expression with a group for each ``*``, a number for ``[0-9]*``."""
+    groups = {NUMBER: "([0-9]{1,9})", "*": "([^/]*?)"}
+    parts = re.split(r"(\[0-9\]\*|\*)", glob)
+    return re.compile("".join(groups.get(part) or re.escape(part) for part in parts))
