@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from virtboost.catalogue import memory
+from virtboost.catalogue import (
+    hugepage,
+    memory,
+    numa,
+)
 from virtboost.catalogue.item import AnyItem
 
-ITEMS: tuple[AnyItem, ...] = (*memory.ITEMS,)
+ITEMS: tuple[AnyItem, ...] = (
+    *memory.ITEMS,
+    *hugepage.ITEMS,
+    *numa.ITEMS,
+)

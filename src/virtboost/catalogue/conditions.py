@@ -6,6 +6,7 @@ from virtboost.catalogue.item import Condition
 from virtboost.model.cpuset import CpuSet, union
 from virtboost.model.guest import Guest
 from virtboost.model.host import Host
+from virtboost.model.wording import size
 
 
 def dedicated_guests(host: Host) -> tuple[Guest, ...]:
@@ -27,6 +28,19 @@ def given_cpus(host: Host) -> CpuSet:
     """Return the pCPUs that are not the host's own: of vCPUs, of PMD threads, isolated ones."""
     pmds = host.ovs.pmd_cpus if host.ovs is not None else CpuSet()
     return vcpu_cpus(host) | pmds | host.topology.isolated
+
+
+def base_page_bytes(host: Host) -> int:
+    """Return how much memory running guests have on base pages."""
+    return sum(g.memory_bytes for g in host.running_guests if not g.page_sizes_bytes)
+
+
+def more_than_memory(host: Host) -> str | None:
+    """Say that running guests have more memory than the host; None where they have not."""
+    asked, there = base_page_bytes(host), host.memory.total_bytes
+    if there is None or asked <= there:
+        return None
+    return f"the guests have {size(asked)} and the host {size(there)}: KSM may make them fit"
 
 
 def bound_bytes(guest: Guest) -> dict[int, int]:
