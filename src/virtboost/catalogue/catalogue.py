@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from virtboost.catalogue import (
+    cpu,
     hugepage,
+    kernel,
     memory,
     numa,
+    power,
 )
 from virtboost.catalogue.item import AnyItem
 
@@ -13,4 +16,7 @@ ITEMS: tuple[AnyItem, ...] = (
     *memory.ITEMS,
     *hugepage.ITEMS,
     *numa.ITEMS,
+    *cpu.ITEMS,
+    *power.ITEMS,
+    *kernel.ITEMS,
 )
