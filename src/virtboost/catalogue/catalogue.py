@@ -5,9 +5,12 @@ from __future__ import annotations
 from virtboost.catalogue import (
     cpu,
     hugepage,
+    irq,
     kernel,
     memory,
+    net,
     numa,
+    pci,
     power,
 )
 from virtboost.catalogue.item import AnyItem
@@ -19,4 +22,7 @@ ITEMS: tuple[AnyItem, ...] = (
     *cpu.ITEMS,
     *power.ITEMS,
     *kernel.ITEMS,
+    *irq.ITEMS,
+    *net.ITEMS,
+    *pci.ITEMS,
 )
