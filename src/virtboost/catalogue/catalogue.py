@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from virtboost.catalogue import (
+    block,
     cpu,
     hugepage,
     irq,
@@ -12,6 +13,7 @@ from virtboost.catalogue import (
     numa,
     pci,
     power,
+    service,
 )
 from virtboost.catalogue.item import AnyItem
 
@@ -25,4 +27,6 @@ ITEMS: tuple[AnyItem, ...] = (
     *irq.ITEMS,
     *net.ITEMS,
     *pci.ITEMS,
+    *block.ITEMS,
+    *service.ITEMS,
 )
