@@ -164,7 +164,7 @@ def _bound_nodes(host: Host) -> Sequence[tuple[str, NumaNode]]:
 def _bound_guests_fit(host: Host, node: NumaNode, wanted: Wanted) -> Outcome:
     guests = [guest for guest in host.running_guests if not guest.page_sizes_bytes]
     shares = {guest.name: bound_bytes(guest).get(node.id, 0) for guest in guests}
-    there = node.memory_bytes - _pool_bytes([node])
+    there = (node.memory_bytes or 0) - _pool_bytes([node])
     if there <= 0:
         return Unknown(f"the memory of node {node.id} besides huge pages")
     names = [name for name, share in shares.items() if share]

@@ -58,19 +58,19 @@ def _floating(host: Host) -> Iterator[str]:
 
 def _memory_balance(host: Host, _: Host, wanted: Wanted) -> Outcome:
     nodes = [node for node in host.topology.numa_nodes if node.cpus]
-    most = max(node.memory_bytes for node in nodes)
-    if not most:
+    memory = {node.id: node.memory_bytes for node in nodes if node.memory_bytes is not None}
+    if len(memory) < len(nodes) or not any(memory.values()):
         return Unknown("the memory of the NUMA nodes")
-    least = min(nodes, key=lambda node: node.memory_bytes)
-    percent = 100 * (most - least.memory_bytes) // most
-    told = listed((f"node {node.id}: {size(node.memory_bytes)}" for node in nodes), limit=8)
+    least, most = min(memory, key=memory.__getitem__), max(memory.values())
+    percent = 100 * (most - memory[least]) // most
+    told = listed((f"node {id_}: {size(each)}" for id_, each in memory.items()), limit=8)
     if wanted.accepts(str(percent)):
         return Ok(told)
-    lacks = "no memory" if not least.memory_bytes else f"{percent} % less than another node"
+    lacks = f"{percent} % less than another node" if memory[least] else "no memory"
     return Wrong(
         found=told,
         wanted=f"a difference {wanted.text} %",
-        reason=f"node {least.id} has {lacks}: guests on its CPUs run out sooner or use memory of "
+        reason=f"node {least} has {lacks}: guests on its CPUs run out sooner or use memory of "
         "other nodes, over fewer channels",
     )
 
