@@ -23,11 +23,22 @@ def integer(text: str | None) -> int | None:
     return _bounded(int(word, 16 if "x" in word.lower() else 10))
 
 
+def natural(text: str | None) -> int | None:
+    """Read a number that cannot be negative: a size, a count, an id."""
+    number = integer(text)
+    return None if number is None or number < 0 else number
+
+
+def times(number: int | None, unit: int) -> int | None:
+    """Return ``number`` units, such as 512-byte sectors, in the base unit."""
+    return None if number is None else _bounded(number * unit)
+
+
 def size_bytes(text: str | None) -> int | None:
     """Read a size such as ``32768K`` (KiB), in bytes."""
     number = integer((text or "").rstrip("KMGkmg"))
     unit = _UNITS.get((text or "").lstrip("+-0123456789").upper())
-    return None if unit is None or number is None else _bounded(number * unit)
+    return None if unit is None else times(number, unit)
 
 
 def _bounded(number: int) -> int | None:
@@ -57,8 +68,7 @@ def cpu_list(text: str | None) -> CpuSet | None:
 
 def node_id(text: str | None) -> int | None:
     """Read ``numa_node``; -1 means not told."""
-    number = integer(text)
-    return None if number is None or number < 0 else number
+    return natural(text)
 
 
 def chosen(text: str | None) -> str | None:
@@ -80,5 +90,4 @@ def pairs(text: str | None, separator: str = ":") -> Iterator[tuple[str, str]]:
 
 def kib(fields: Mapping[str, str], name: str) -> int | None:
     """Read a ``NAME: 123 kB`` field of meminfo, in bytes."""
-    number = integer(fields.get(name, "").split(" ")[0])
-    return None if number is None else _bounded(number << 10)
+    return times(integer(fields.get(name, "").split(" ")[0]), 1 << 10)
