@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from virtboost.model.host import Host
-from virtboost.scan import cpu, firmware, kernel, memory, numa, service, topology
+from virtboost.scan import (
+    cpu,
+    firmware,
+    kernel,
+    memory,
+    numa,
+    pci,
+    service,
+    topology,
+)
 from virtboost.scan.gaps import Gaps
 from virtboost.transport.source import Capture, Files, Reader, Source
 
@@ -17,6 +26,7 @@ SOURCES: tuple[Source, ...] = (
     *kernel.SOURCES,
     *firmware.SOURCES,
     *service.SOURCES,
+    *pci.SOURCES,
 )
 
 KUNPENG_920 = "Kunpeng 920"
@@ -44,6 +54,7 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
     identity = cpu.parse_identity(capture, gaps)
     arch = kernel.parse_arch(capture, arm=identity.implementer is not None)
     nodes = numa.parse(capture, gaps)
+    devices = pci.parse(capture, gaps, nodes)
     return Host(
         hostname=kernel.parse_hostname(capture),
         arch=arch,
@@ -56,6 +67,7 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
         kernel=kernel.parse(capture, gaps),
         firmware=firmware.parse(capture, gaps),
         services=service.parse(capture, gaps),
+        pci=devices,
         files={
             f"{directory}/{name}": text
             for source in extra

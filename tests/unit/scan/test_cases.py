@@ -8,6 +8,7 @@ import pytest
 from support.cases import assert_contains, capture_of, load, params
 from virtboost.model.document import to_json
 from virtboost.scan.host import SOURCES, parse
+from virtboost.transport.recorded import RecordedReader, Recording, save
 
 
 @pytest.mark.parametrize("file", params("scan"))
@@ -15,3 +16,14 @@ def test_scan(file: Path) -> None:
     case = load(file)
     host = parse(capture_of(case, SOURCES))
     assert_contains(json.loads(to_json(host)), case["expected"])
+    assert set(case.get("gaps", ())) <= {gap.what for gap in host.gaps}
+
+
+@pytest.mark.parametrize("recording", ["host", "host.tar"])
+@pytest.mark.parametrize("file", params("scan"))
+def test_a_recording_of_the_case_replays(file: Path, recording: str, tmp_path: Path) -> None:
+    case = load(file)
+    case["files"] = {"/proc/cpuinfo": "processor\t: 0"} | case.get("files", {})
+    capture = capture_of(case, SOURCES)
+    save(capture, tmp_path / recording, Recording(host="case", version="0", redacted=False))
+    assert parse(RecordedReader(tmp_path / recording).read(SOURCES)) == parse(capture)
