@@ -10,7 +10,7 @@ from virtboost.model.cpuset import CpuSet
 
 
 class Channels(Struct, frozen=True, kw_only=True):
-    """Queues that ``ethtool -l`` tells, now and at most."""
+    """Queues that ``ethtool -l`` tells, now and at most; 0 for a kind that the card has not."""
 
     combined: int
     combined_max: int
@@ -30,7 +30,7 @@ class NetInterface(Struct, frozen=True, kw_only=True):
     """Its part in SR-IOV; None for an interface without one."""
     driver: str | None
     pci_address: str | None
-    """The PCI function that it belongs to; None for others."""
+    """The PCI function that it belongs to, for USB its controller; None for others."""
     node_id: int | None
     """NUMA node of its device; None: not told."""
     up: bool | None
@@ -41,12 +41,16 @@ class NetInterface(Struct, frozen=True, kw_only=True):
     """Largest packet, in bytes."""
     master: str | None
     """The bridge, bond or switch that it belongs to."""
-    rx_queue_count: int
-    tx_queue_count: int
+    rx_queue_count: int | None
+    """Queues in use; None: not told."""
+    tx_queue_count: int | None
+    """Queues in use; None: not told."""
     channels: Channels | None
-    """None without ethtool or where the driver has none."""
+    """None without ethtool, where the driver has none, and for VFs and virtual interfaces."""
     offloads: dict[str, bool]
-    """``ethtool -k``: ``hw-tc-offload``, ...; empty without ethtool."""
+    """``ethtool -k``: ``hw-tc-offload``, ...; empty where ``channels`` is not asked for."""
+    fixed_offloads: tuple[str, ...] = ()
+    """Those of ``offloads`` that this driver cannot change."""
     rps_cpus: dict[str, CpuSet]
     """pCPUs that receive packet steering may use, by queue ``rx-0``; empty set: off."""
     xps_cpus: dict[str, CpuSet]

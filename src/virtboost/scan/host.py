@@ -10,6 +10,7 @@ from virtboost.scan import (
     firmware,
     kernel,
     memory,
+    net,
     numa,
     pci,
     service,
@@ -27,6 +28,7 @@ SOURCES: tuple[Source, ...] = (
     *firmware.SOURCES,
     *service.SOURCES,
     *pci.SOURCES,
+    *net.SOURCES,
 )
 
 KUNPENG_920 = "Kunpeng 920"
@@ -55,6 +57,7 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
     arch = kernel.parse_arch(capture, arm=identity.implementer is not None)
     nodes = numa.parse(capture, gaps)
     devices = pci.parse(capture, gaps, nodes)
+    interfaces = net.parse(capture, gaps, devices)
     return Host(
         hostname=kernel.parse_hostname(capture),
         arch=arch,
@@ -68,6 +71,7 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
         firmware=firmware.parse(capture, gaps),
         services=service.parse(capture, gaps),
         pci=devices,
+        net=interfaces,
         files={
             f"{directory}/{name}": text
             for source in extra
