@@ -12,9 +12,9 @@ class Irq(Struct, frozen=True, kw_only=True):
 
     number: int
     name: str
-    """What its handlers call themselves: ``mlx5_comp3@pci:0000:01:00.0``."""
+    """What its handlers call themselves: ``mlx5_comp3@pci:0000:01:00.0``; empty without one."""
     chip: str | None
-    """Interrupt controller and trigger, as ``/proc/interrupts`` tells."""
+    """The interrupt controller, as ``/proc/interrupts`` tells: ``ITS-MSI``."""
     count: int
     """Since boot, over all CPUs."""
     counts: dict[int, int]
@@ -26,6 +26,6 @@ class Irq(Struct, frozen=True, kw_only=True):
     node_id: int | None
     """NUMA node of its device; None: not told."""
     pci_address: str | None
-    """The device that it belongs to, by ``msi_irqs``; None: not told."""
+    """The PCI function that it belongs to, by ``msi_irqs`` or by name; None: not told."""
     interface: str | None
     """The network interface that it belongs to, by device or by name; None for others."""

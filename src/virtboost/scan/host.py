@@ -8,6 +8,7 @@ from virtboost.model.host import Host
 from virtboost.scan import (
     cpu,
     firmware,
+    irq,
     kernel,
     memory,
     net,
@@ -29,6 +30,7 @@ SOURCES: tuple[Source, ...] = (
     *service.SOURCES,
     *pci.SOURCES,
     *net.SOURCES,
+    *irq.SOURCES,
 )
 
 KUNPENG_920 = "Kunpeng 920"
@@ -72,6 +74,7 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
         services=service.parse(capture, gaps),
         pci=devices,
         net=interfaces,
+        irq=irq.parse(capture, gaps, devices=devices, interfaces=interfaces),
         files={
             f"{directory}/{name}": text
             for source in extra
