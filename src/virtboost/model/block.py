@@ -15,8 +15,9 @@ class BlockDevice(Struct, frozen=True, kw_only=True):
     """The I/O scheduler in force; ``none`` is one."""
     schedulers: tuple[str, ...]
     """The I/O schedulers to choose from."""
-    hardware_queue_count: int
+    hardware_queue_count: int | None
+    """Queues of the device (blk-mq); None where the kernel drives it without."""
     pci_address: str | None
-    """The controller's PCI function; None for others."""
+    """The controller's PCI function; None for others, and for an NVMe disk behind several."""
     node_id: int | None
     """NUMA node of its controller; None: not told."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from virtboost.model.host import Host
 from virtboost.scan import (
+    block,
     cpu,
     firmware,
     irq,
@@ -31,6 +32,7 @@ SOURCES: tuple[Source, ...] = (
     *pci.SOURCES,
     *net.SOURCES,
     *irq.SOURCES,
+    *block.SOURCES,
 )
 
 KUNPENG_920 = "Kunpeng 920"
@@ -75,6 +77,7 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
         pci=devices,
         net=interfaces,
         irq=irq.parse(capture, gaps, devices=devices, interfaces=interfaces),
+        block=block.parse(capture, gaps, devices),
         files={
             f"{directory}/{name}": text
             for source in extra
