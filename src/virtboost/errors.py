@@ -8,6 +8,7 @@
     └── TransportError           a host could not be read or written               exit 3
         ├── Unreachable          no connection, refused, name unknown
         ├── HostTimeout          no answer within the time limit
+        ├── BadAnswer            what came back answers nothing
         └── CommandFailed        a program on the host failed
 
 An error is one line: what is wrong, where, and what to do.  It carries its facts as attributes so
@@ -61,6 +62,10 @@ class HostTimeout(TransportError):
     """The host did not answer within the time limit."""
 
     transient = True
+
+
+class BadAnswer(TransportError):
+    """What came back from the host is cut off, too much, or not what was asked for."""
 
 
 class CommandFailed(TransportError):

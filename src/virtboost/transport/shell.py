@@ -26,7 +26,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
-from virtboost.errors import CommandFailed
+from virtboost.errors import BadAnswer
 from virtboost.transport.local import SEARCH_PATH
 from virtboost.transport.source import (
     ATTRIBUTES,
@@ -161,8 +161,8 @@ def parse_answer(
     """Turn what the script printed, on both outputs, back into a capture.
 
     Raises:
-        CommandFailed: The end is missing, or it is not what the script prints: the connection
-            broke, the shell stopped, or the host makes it up.
+        BadAnswer: The end is missing, or it is not what the script prints: the connection broke,
+            the shell stopped, or the host makes it up.
     """
     gathered = _Gathered(sources, _complaints(errors))
     try:
@@ -171,8 +171,8 @@ def parse_answer(
                 return gathered.capture()
             gathered.take(kind, int(words[0]), words[1:], body)
     except (ValueError, IndexError, KeyError) as error:
-        raise CommandFailed(host, ("sh",), 0, f"the answer is not in order: {error}") from error
-    raise CommandFailed(host, ("sh",), 0, "the answer is cut off or is not from a shell")
+        raise BadAnswer(host, f"the answer is not in order: {error}") from error
+    raise BadAnswer(host, "the answer is cut off or is not from a shell")
 
 
 def _frames(answer: bytes, nonce: str) -> Iterator[tuple[str, list[str], bytes]]:

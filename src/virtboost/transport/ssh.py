@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from virtboost.errors import CommandFailed, HostTimeout, InputError, Unreachable
+from virtboost.errors import BadAnswer, CommandFailed, HostTimeout, InputError, Unreachable
 from virtboost.transport import process
 from virtboost.transport.shell import parse_answer, script
 from virtboost.transport.source import MAX_TOTAL_BYTES, TOO_MUCH, Capture, Source
@@ -59,11 +59,11 @@ ControlPersist 60
 _MAX_CONTROL_DIRECTORY = 108 - len("/") - 40 - len(".0123456789abcdef") - 1
 """Bytes of a socket's path (``sun_path``) that ``%C`` and the suffix of OpenSSH leave."""
 
-_CROWDED = re.compile(r"^kex_exchange_identification: .*(closed|reset)", re.MULTILINE)
+_CROWDED = re.compile(rb"^kex_exchange_identification: .*(closed|reset)", re.MULTILINE)
 """How ``ssh`` tells that sshd dropped the connection: ``MaxStartups`` of a busy jump host."""
 
-_ATTEMPTS = 4
-"""Connections tried to a crowded host."""
+_CAUSE = re.compile(r"^(?:Offending |.*: Bad configuration option).*", re.MULTILINE)
+"""What ``ssh`` says before its last line and says more than that: where a changed host key is."""
 
 
 class SshReader:
@@ -104,6 +104,7 @@ class SshReader:
             Unreachable: ``ssh`` could not connect or log in; its own message is told.
             HostTimeout: The answer did not come in time.
             CommandFailed: The shell of the host failed.
+            BadAnswer: What came is cut off, too much, or no answer to this.
         """
         nonce = f"@{secrets.token_hex(12)}"
         done = self._ask(script(sources, nonce).encode())
@@ -116,13 +117,14 @@ class SshReader:
                 config.write_text(self._config())
                 done = self._run(config, script_text)
         except OSError as error:
-            problem = f"cannot run ssh here: {error.strerror}: {error.filename}"
+            reason = (error.strerror or str(error)).lower()
+            problem = f"cannot run ssh here: {reason}: {error.filename}"
             raise Unreachable(self.name, problem) from error
         stderr = done.stderr.decode("utf-8", "replace")
         if done.timed_out:
             raise HostTimeout(self.name, f"no answer in {self._limit_s:g} s")
         if len(done.stdout) > MAX_TOTAL_BYTES:
-            raise CommandFailed(self.name, ("sh",), done.status, TOO_MUCH)
+            raise BadAnswer(self.name, TOO_MUCH)
         if done.status == _SSH_FAILED:
             raise Unreachable(self.name, f"{_told(stderr)}; try: ssh {self.name}")
         if done.status != 0:
@@ -132,13 +134,13 @@ class SshReader:
     def _run(self, config: Path, script_text: bytes) -> process.Finished:
         """Run ``ssh``, again where the host had too many logins at once."""
         argv = ("ssh", "-F", str(config), "--", self.name, "exec sh -s")
-        for attempt in range(_ATTEMPTS):
+        for pause_s in (0.5, 1.0, 2.0, 4.0, None):
             done = process.run(
                 argv, stdin=script_text, limit_s=self._limit_s, max_bytes=MAX_TOTAL_BYTES
             )
-            if not _CROWDED.search(done.stderr.decode("utf-8", "replace")):
+            if pause_s is None or not _CROWDED.search(done.stderr):
                 break
-            time.sleep(random.uniform(0.1, 0.5) * 2**attempt)
+            time.sleep(pause_s * random.uniform(0.5, 1.5))
         return done
 
     def _config(self) -> str:
@@ -162,9 +164,8 @@ def _sharing(directory: Path | None) -> str:
 
 
 def _told(stderr: str) -> str:
-    """Return what ``ssh`` complains of: its last line, or where a changed host key is on record."""
+    """Return what ``ssh`` complains of: its last line, after the cause where that is another."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    changed = [line for line in lines if line.startswith("Offending ")]
-    if changed:
-        return f"the host's key is not the one on record: {changed[-1]}"
-    return lines[-1] if lines else "ssh failed"
+    told = lines[-1] if lines else "ssh failed"
+    cause = _CAUSE.search(stderr)
+    return f"{told} {cause[0].strip()}" if cause else told
