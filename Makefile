@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 EXTRAS = dev,report,redfish
-SHOWN_HOST ?= tests/hosts/128arm-2s4n32cl4c.tar.zst
+SHOWN_HOST ?= tests/hosts/96arm-2s4n24cl4c/host.tar.zst
 REPORT ?= build/report.html
 
 .PHONY: run test check fix bench docs install clean

@@ -10,7 +10,7 @@ import zstandard
 ROOT = Path(__file__).parents[2]
 
 HOSTS = ROOT / "tests" / "hosts"
-"""Recordings that the project made."""
+"""Recordings that the project made: ``NAME/host.tar.zst`` beside ``host.toml``."""
 
 CAPTURES = ROOT.parent / "shared" / "captures"
 """Trees of hwloc's test suite; not part of the project."""
@@ -23,8 +23,8 @@ KUNPENG = CAPTURES / "kunpeng920-2s-4n-128c.tar.bz2"
 
 def archives() -> list[Path]:
     """Return every recording."""
-    found = [*HOSTS.glob("*.tar*"), *CAPTURES.glob("*.tar*")]
-    return sorted(found, key=lambda path: path.name)
+    found = [*HOSTS.glob("*/host.tar*"), *CAPTURES.glob("*.tar*")]
+    return sorted(found)
 
 
 def unpacked(archive: Path, folder: Path) -> Path:
