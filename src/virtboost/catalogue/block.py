@@ -54,8 +54,8 @@ ITEMS = (
             "documentation/red_hat_enterprise_linux/9/html/"
             "managing_storage_devices/setting-the-disk-scheduler_managing-storage-devices",
         ),
-        by_hand="echo none > /sys/block/<disk>/queue/scheduler",
-        undo_by_hand="echo <old scheduler> > /sys/block/<disk>/queue/scheduler",
+        by_hand="echo none > /sys/block/DISK/queue/scheduler",
+        undo_by_hand="echo OLD > /sys/block/DISK/queue/scheduler",
         subjects=Subjects(
             kind="disk",
             select=_flash,

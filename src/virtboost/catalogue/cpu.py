@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from virtboost.catalogue.commands import sysctl, with_arguments, without_arguments
 from virtboost.catalogue.conditions import (
     NEW_GENERATIONS,
     WORKLOADS,
@@ -187,8 +188,8 @@ ITEMS = (
             "offline because SMT is switched off are meant to be, and do not count."
         ),
         sources=("Linux, CPU hotplug: https://docs.kernel.org/core-api/cpu_hotplug.html",),
-        by_hand="echo 1 > /sys/devices/system/cpu/cpu<N>/online",
-        undo_by_hand="echo 0 > /sys/devices/system/cpu/cpu<N>/online",
+        by_hand="echo 1 > /sys/devices/system/cpu/cpuN/online",
+        undo_by_hand="echo 0 > /sys/devices/system/cpu/cpuN/online",
         applies=(CPUS,),
         subjects=HOST,
         judge=_offline,
@@ -214,8 +215,8 @@ ITEMS = (
             "https://gitcode.com/boostkit/boostvirt/tree/master/docs/en",
             "openEuler wayca-scheduler, tools: https://gitee.com/openeuler/wayca-scheduler",
         ),
-        by_hand="sysctl -w kernel.sched_cluster=1 (and the same in /etc/sysctl.d)",
-        undo_by_hand="sysctl -w kernel.sched_cluster=0",
+        by_hand=sysctl("kernel.sched_cluster", "1"),
+        undo_by_hand=sysctl("kernel.sched_cluster", "0"),
         rule="R9",
         applies=(WORKLOADS, CLUSTERS),
         subjects=HOST,
@@ -241,8 +242,8 @@ ITEMS = (
             "Linux, hardware vulnerabilities: https://docs.kernel.org/admin-guide/hw-vuln/",
             KERNEL_PARAMETERS,
         ),
-        by_hand="grubby --update-kernel=ALL --remove-args=mitigations (or /etc/default/grub)",
-        undo_by_hand="grubby --update-kernel=ALL --args=mitigations=off",
+        by_hand=without_arguments("mitigations"),
+        undo_by_hand=with_arguments("mitigations=off"),
         applies=(WORKLOADS,),
         subjects=HOST,
         judge=_mitigations,
@@ -268,10 +269,10 @@ ITEMS = (
             "Linux, resctrl: https://docs.kernel.org/filesystems/resctrl.html",
         ),
         by_hand=(
-            "grubby --update-kernel=ALL --args=arm64.mpam; after the reboot "
-            "mount -t resctrl resctrl /sys/fs/resctrl"
+            with_arguments("arm64.mpam")
+            + "\nmount -t resctrl resctrl /sys/fs/resctrl  # after the reboot"
         ),
-        undo_by_hand="grubby --update-kernel=ALL --remove-args=arm64.mpam",
+        undo_by_hand=without_arguments("arm64.mpam"),
         subjects=Subjects(
             kind="guest",
             select=_resctrl_guests,

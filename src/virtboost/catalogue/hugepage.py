@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from virtboost.catalogue.commands import with_arguments
 from virtboost.catalogue.conditions import ARM, bound_bytes
 from virtboost.catalogue.item import (
     HOST,
@@ -272,12 +273,8 @@ ITEMS = (
             "behind it: the pool is empty and nobody says so."
         ),
         sources=(HUGETLB_ARM, HUGETLB, KERNEL_PARAMETERS, OVERVIEW),
-        by_hand=(
-            "grubby --update-kernel=ALL --remove-args='hugepagesz=512M' --args='"
-            "default_hugepagesz=2M hugepagesz=2M hugepages=<pages>' (or edit GRUB_CMDLINE_LINUX "
-            "in /etc/default/grub and run update-grub)"
-        ),
-        undo_by_hand="put the old arguments back in the same way",
+        by_hand=with_arguments("default_hugepagesz=2M hugepagesz=2M hugepages=PAGES"),
+        undo_by_hand=with_arguments("default_hugepagesz=OLD hugepagesz=OLD hugepages=OLD"),
         rule="R11",
         applies=(ASKS_FOR_SIZES,),
         subjects=HOST,
@@ -304,10 +301,10 @@ ITEMS = (
         ),
         sources=(HUGETLB_ARM, LIBVIRT_DOMAIN, OVERVIEW),
         by_hand=(
-            "virsh edit <guest>: <memoryBacking><hugepages><page size='2' unit='M'/></hugepages>"
-            "</memoryBacking>"
+            "virsh edit GUEST  # <memoryBacking><hugepages><page size='2' unit='MiB'/>"
+            "</hugepages></memoryBacking>"
         ),
-        undo_by_hand="virsh edit <guest> and put the old <page size=.../> back",
+        undo_by_hand="virsh edit GUEST  # put the old <page size=.../> back",
         rule="R11",
         subjects=HUGE_GUESTS,
         judge=_size,
@@ -331,10 +328,12 @@ ITEMS = (
         ),
         sources=(HUGETLB, LIBVIRT_DOMAIN),
         by_hand=(
-            "echo <pages> > /sys/devices/system/node/node<N>/hugepages/hugepages-<kB>kB/"
-            "nr_hugepages (and the same at boot)"
+            "echo PAGES > /sys/devices/system/node/nodeN/hugepages/hugepages-SIZEkB/nr_hugepages\n"
+            "# at boot: hugepages= on the command line, or a unit that writes the same file"
         ),
-        undo_by_hand="echo the old number into the same file",
+        undo_by_hand=(
+            "echo OLD > /sys/devices/system/node/nodeN/hugepages/hugepages-SIZEkB/nr_hugepages"
+        ),
         rule="R16",
         subjects=Subjects(
             kind="pool", select=_pools, none="no guest asks for huge pages", gap="guests"
@@ -360,8 +359,8 @@ ITEMS = (
             "https://gitcode.com/boostkit/boostvirt/tree/master/docs/en",
             HUGETLB_ARM,
         ),
-        by_hand="install and boot a kernel with 4 KiB base pages, or take <ras/> out of the guest",
-        undo_by_hand="boot the kernel from before",
+        by_hand="# boot a kernel with 4 KiB base pages, or take <ras/> out of the guest",
+        undo_by_hand="# boot the kernel from before",
         rule="R12",
         applies=(ARM,),
         subjects=Subjects(

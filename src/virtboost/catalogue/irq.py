@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from virtboost.catalogue.commands import with_arguments, without_arguments
 from virtboost.catalogue.conditions import (
     DEDICATED_GUESTS,
     ISOLATED,
@@ -264,11 +265,14 @@ OPENEULER = Condition(
 )
 
 _BY_HAND = (
-    "systemctl stop irqbalance; for each interrupt of the card in /proc/interrupts: "
-    "echo <CPU of its node> > /proc/irq/<irq>/smp_affinity_list"
+    "systemctl disable --now irqbalance\n"
+    "grep INTERFACE /proc/interrupts  # its interrupts; then for each of them:\n"
+    "echo CPU > /proc/irq/IRQ/smp_affinity_list  # a CPU of the card's node, another for each"
 )
 
-_UNDO_BY_HAND = "echo <old list> > /proc/irq/<irq>/smp_affinity_list; systemctl start irqbalance"
+_UNDO_BY_HAND = (
+    "echo OLD > /proc/irq/IRQ/smp_affinity_list  # for each\nsystemctl enable --now irqbalance"
+)
 
 
 ITEMS = (
@@ -335,8 +339,11 @@ ITEMS = (
             "manages their interrupts and refuses to move them (isolcpus=managed_irq,... does)."
         ),
         sources=(KERNEL_PARAMETERS,),
-        by_hand="echo <other CPUs> > /proc/irq/<irq>/smp_affinity_list, or irqaffinity= at boot",
-        undo_by_hand="echo <old list> > /proc/irq/<irq>/smp_affinity_list",
+        by_hand=(
+            "echo CPUS > /proc/irq/IRQ/smp_affinity_list\n"
+            "# at boot: irqaffinity=CPUS on the kernel command line"
+        ),
+        undo_by_hand="echo OLD > /proc/irq/IRQ/smp_affinity_list",
         applies=(ISOLATED,),
         subjects=HOST,
         judge=_isolated,
@@ -360,9 +367,10 @@ ITEMS = (
         ),
         sources=(INTERRUPT_GUIDE,),
         by_hand=(
-            f"grubby --update-kernel=ALL --args={_GIC_V4}=1; then dmesg: GICv4.1 support enabled"
+            with_arguments(f"{_GIC_V4}=1")
+            + "\ndmesg | grep GICv4.1  # after the reboot: support enabled"
         ),
-        undo_by_hand=f"grubby --update-kernel=ALL --remove-args={_GIC_V4}",
+        undo_by_hand=without_arguments(_GIC_V4),
         applies=(NEW_KUNPENG, DEDICATED_GUESTS),
         subjects=HOST,
         judge=_gic_v4,
@@ -383,14 +391,10 @@ ITEMS = (
         ),
         sources=(INTERRUPT_GUIDE,),
         by_hand=(
-            "grubby --update-kernel=ALL --args='kvm-arm.virt_msi_bypass=1 "
-            "irqchip.gicv3_rsv_buses_start=30 irqchip.gicv3_rsv_buses_count=10'; dmesg says "
-            "Create shadow device"
+            with_arguments(" ".join(f"{name}={value}" for name, value in _BYPASS.items()))
+            + "\ndmesg | grep 'Create shadow device'  # after the reboot"
         ),
-        undo_by_hand=(
-            "grubby --update-kernel=ALL --remove-args='kvm-arm.virt_msi_bypass "
-            "irqchip.gicv3_rsv_buses_start irqchip.gicv3_rsv_buses_count'"
-        ),
+        undo_by_hand=without_arguments(" ".join(_BYPASS)),
         applies=(NEW_KUNPENG, OPENEULER, RUNNING_GUESTS),
         subjects=HOST,
         judge=_virtio_bypass,
@@ -412,8 +416,8 @@ ITEMS = (
             "BoostVirt, vtimer interrupt passthrough: "
             "https://gitcode.com/boostkit/boostvirt/tree/master/docs/en",
         ),
-        by_hand="grubby --update-kernel=ALL --args=kvm-arm.vtimer_irqbypass=1",
-        undo_by_hand="grubby --update-kernel=ALL --remove-args=kvm-arm.vtimer_irqbypass",
+        by_hand=with_arguments("kvm-arm.vtimer_irqbypass=1"),
+        undo_by_hand=without_arguments("kvm-arm.vtimer_irqbypass"),
         applies=(NEW_KUNPENG, RUNNING_GUESTS),
         subjects=HOST,
         judge=_vtimer_bypass,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from virtboost.catalogue.commands import with_arguments
 from virtboost.catalogue.conditions import ISOLATED, RUNNING_GUESTS
 from virtboost.catalogue.item import (
     HOST,
@@ -161,11 +162,8 @@ ITEMS = (
             KERNEL_PARAMETERS,
             "Linux, NO_HZ: https://docs.kernel.org/timers/no_hz.html",
         ),
-        by_hand=(
-            "grubby --update-kernel=ALL --args='isolcpus=<list> nohz_full=<list> "
-            "rcu_nocbs=<list>' (or /etc/default/grub and update-grub)"
-        ),
-        undo_by_hand="put the old lists back in the same way",
+        by_hand=with_arguments("isolcpus=CPUS nohz_full=CPUS rcu_nocbs=CPUS"),
+        undo_by_hand=with_arguments("isolcpus=OLD nohz_full=OLD rcu_nocbs=OLD"),
         applies=(ISOLATION,),
         subjects=HOST,
         judge=_isolation,
@@ -185,8 +183,8 @@ ITEMS = (
             "pin their own threads (DPDK) are right there, and the only ones that are."
         ),
         sources=(KERNEL_PARAMETERS,),
-        by_hand="docker update --cpuset-cpus <list of CPUs that are not isolated> <container>",
-        undo_by_hand="docker update --cpuset-cpus <old list> <container>",
+        by_hand="docker update --cpuset-cpus CPUS CONTAINER  # CPUs that are not isolated",
+        undo_by_hand="docker update --cpuset-cpus OLD CONTAINER",
         applies=(ISOLATED,),
         subjects=Subjects(
             kind="container",
@@ -219,7 +217,7 @@ ITEMS = (
             "Linux, the KVM halt polling system: "
             "https://docs.kernel.org/virt/kvm/halt-polling.html",
         ),
-        by_hand="echo 200000 > /sys/module/kvm/parameters/halt_poll_ns (500000 on aarch64)",
+        by_hand="echo 200000 > /sys/module/kvm/parameters/halt_poll_ns  # 500000 on aarch64",
         undo_by_hand="echo 0 > /sys/module/kvm/parameters/halt_poll_ns",
         applies=(RUNNING_GUESTS,),
         subjects=HOST,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from virtboost.catalogue.commands import sysctl
 from virtboost.catalogue.conditions import (
     NUMA,
     RUNNING_GUESTS,
@@ -237,7 +238,10 @@ ITEMS = (
             "what makes them fit, and this item does not apply."
         ),
         sources=(KSM,),
-        by_hand="echo 0 > /sys/kernel/mm/ksm/run (and stop ksmtuned, which sets it again)",
+        by_hand=(
+            "systemctl disable --now ksmtuned  # where it is installed: it sets the next again\n"
+            "echo 0 > /sys/kernel/mm/ksm/run"
+        ),
         undo_by_hand="echo 1 > /sys/kernel/mm/ksm/run",
         applies=(KSM_PRESENT, RUNNING_GUESTS),
         subjects=HOST,
@@ -260,9 +264,9 @@ ITEMS = (
             "and advises small systems that need the memory to keep merging across nodes."
         ),
         sources=(KSM,),
-        by_hand=("cd /sys/kernel/mm/ksm; echo 2 > run; echo 0 > merge_across_nodes; echo 1 > run"),
+        by_hand=("cd /sys/kernel/mm/ksm\necho 2 > run\necho 0 > merge_across_nodes\necho 1 > run"),
         undo_by_hand=(
-            "cd /sys/kernel/mm/ksm; echo 2 > run; echo 1 > merge_across_nodes; echo 1 > run"
+            "cd /sys/kernel/mm/ksm\necho 2 > run\necho 1 > merge_across_nodes\necho 1 > run"
         ),
         applies=(NUMA, KSM_PRESENT, RUNNING_GUESTS),
         subjects=HOST,
@@ -286,8 +290,8 @@ ITEMS = (
             "fits into a node and suffers measurably from remote memory."
         ),
         sources=(SYSCTL_VM,),
-        by_hand="sysctl -w vm.zone_reclaim_mode=0 (and the same in /etc/sysctl.d)",
-        undo_by_hand="sysctl -w vm.zone_reclaim_mode=<old value>",
+        by_hand=sysctl("vm.zone_reclaim_mode", "0"),
+        undo_by_hand=sysctl("vm.zone_reclaim_mode", "OLD"),
         applies=(NUMA,),
         subjects=HOST,
         wanted=Wanted("0"),
@@ -310,8 +314,8 @@ ITEMS = (
         sources=(
             "libvirt, domain memory: https://libvirt.org/formatdomain.html#memory-allocation",
         ),
-        by_hand="virsh setmem <guest> <size> --config --live, or migrate a guest away",
-        undo_by_hand="virsh setmem <guest> <old size> --config --live",
+        by_hand="virsh setmem GUEST SIZE --live --config  # or migrate a guest away",
+        undo_by_hand="virsh setmem GUEST OLD --live --config",
         applies=(RUNNING_GUESTS,),
         subjects=HOST,
         wanted=Wanted("<= 100"),
@@ -335,8 +339,8 @@ ITEMS = (
             "Huawei, QEMU-KVM tuning on Kunpeng, memory binding: https://www.hikunpeng.com/"
             "document/detail/en/kunpengcpfs/ecosystemEnable/QEMU-KVM/kunpengkvm_05_0009.html",
         ),
-        by_hand="virsh numatune <guest> --nodeset <other node> --config, with its vCPUs",
-        undo_by_hand="virsh numatune <guest> --nodeset <old node> --config",
+        by_hand="virsh numatune GUEST --nodeset NODE --config  # and its vCPUs with it",
+        undo_by_hand="virsh numatune GUEST --nodeset OLD --config",
         rule="R16",
         subjects=Subjects(
             kind="node",
@@ -363,8 +367,8 @@ ITEMS = (
             "kernel's documentation names none."
         ),
         sources=("Linux, pressure stall information: https://docs.kernel.org/accounting/psi.html",),
-        by_hand="cat /proc/pressure/memory; then give guests less, or huge pages fewer",
-        undo_by_hand="nothing was set",
+        by_hand="cat /proc/pressure/memory  # then give guests less memory, or huge pages",
+        undo_by_hand="# nothing was set",
         applies=(WORKLOADS,),
         subjects=HOST,
         wanted=Wanted("<= 10"),

@@ -132,8 +132,8 @@ ITEMS = (
             "finds nothing wrong: fewer queues leave more CPUs to guests."
         ),
         sources=(NIC_GUIDE, SCALING),
-        by_hand="ethtool -L <interface> combined <number>",
-        undo_by_hand="ethtool -L <interface> combined <old number>",
+        by_hand="ethtool -L INTERFACE combined QUEUES",
+        undo_by_hand="ethtool -L INTERFACE combined OLD",
         subjects=NICS,
         judge=_queues,
     ),
@@ -157,8 +157,10 @@ ITEMS = (
             'Linux commit 07bbecb34106 ("net: Restrict receive packets queuing to housekeeping '
             'CPUs") (in v5.9)',
         ),
-        by_hand="echo <mask of the node, or 0> > /sys/class/net/<interface>/queues/rx-<N>/rps_cpus",
-        undo_by_hand="echo <old mask> > /sys/class/net/<interface>/queues/rx-<N>/rps_cpus",
+        by_hand=(
+            "echo MASK > /sys/class/net/INTERFACE/queues/rx-N/rps_cpus  # of the node; 0: off"
+        ),
+        undo_by_hand="echo OLD > /sys/class/net/INTERFACE/queues/rx-N/rps_cpus",
         subjects=NICS,
         judge=_rps,
     ),
@@ -178,8 +180,8 @@ ITEMS = (
             "notice: a socket keeps its queue."
         ),
         sources=(SCALING,),
-        by_hand="echo <mask> > /sys/class/net/<interface>/queues/tx-<N>/xps_cpus",
-        undo_by_hand="echo 0 > /sys/class/net/<interface>/queues/tx-<N>/xps_cpus",
+        by_hand="echo MASK > /sys/class/net/INTERFACE/queues/tx-N/xps_cpus  # for each queue",
+        undo_by_hand="echo 0 > /sys/class/net/INTERFACE/queues/tx-N/xps_cpus  # for each queue",
         subjects=NICS,
         judge=_xps,
     ),

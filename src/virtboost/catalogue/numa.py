@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from virtboost.catalogue.commands import bios, sysctl, with_arguments, without_arguments
 from virtboost.catalogue.conditions import BOUND_GUESTS, NUMA, bound_guests
 from virtboost.catalogue.item import (
     HOST,
@@ -59,9 +60,10 @@ def _floating(host: Host) -> Iterator[str]:
 def _memory_balance(host: Host, _: Host, wanted: Wanted) -> Outcome:
     nodes = [node for node in host.topology.numa_nodes if node.cpus]
     memory = {node.id: node.memory_bytes for node in nodes if node.memory_bytes is not None}
-    if len(memory) < len(nodes) or not any(memory.values()):
+    most = max(memory.values(), default=0)
+    if len(memory) < len(nodes) or most <= 0:
         return Unknown("the memory of the NUMA nodes")
-    least, most = min(memory, key=memory.__getitem__), max(memory.values())
+    least = min(memory, key=memory.__getitem__)
     percent = 100 * (most - memory[least]) // most
     told = listed((f"node {id_}: {size(each)}" for id_, each in memory.items()), limit=8)
     if wanted.accepts(str(percent)):
@@ -146,6 +148,9 @@ TAP = Condition(
 )
 
 
+_NUMA_LAYOUT = "Advanced > Memory Configuration > One Numa Per Socket, and Die Interleaving"
+
+
 ITEMS = (
     Item(
         id="numa.balancing",
@@ -164,8 +169,8 @@ ITEMS = (
             "strict policy is not sampled, so the gain may be nothing; measure it."
         ),
         sources=(SYSCTL_KERNEL,),
-        by_hand="sysctl -w kernel.numa_balancing=0 (and the same in /etc/sysctl.d)",
-        undo_by_hand="sysctl -w kernel.numa_balancing=1",
+        by_hand=sysctl("kernel.numa_balancing", "0"),
+        undo_by_hand=sysctl("kernel.numa_balancing", "1"),
         applies=(NUMA, BOUND_GUESTS),
         subjects=HOST,
         wanted=Wanted("0 | 2"),
@@ -190,8 +195,8 @@ ITEMS = (
             "BoostVirt, virtualization scenario topology tuning guide (one DIMM per channel): "
             "https://gitcode.com/boostkit/boostvirt/tree/master/docs/en",
         ),
-        by_hand="dmidecode -t 17; move or replace modules so that every channel has the same",
-        undo_by_hand="nothing was set",
+        by_hand="dmidecode -t 17  # then give every channel the same modules",
+        undo_by_hand="# put the modules back",
         applies=(NUMA,),
         subjects=HOST,
         wanted=Wanted("<= 10"),
@@ -212,8 +217,8 @@ ITEMS = (
             "nodes does nothing."
         ),
         sources=(KERNEL_PARAMETERS,),
-        by_hand="grubby --update-kernel=ALL --remove-args=numa (or /etc/default/grub, update-grub)",
-        undo_by_hand="grubby --update-kernel=ALL --args=numa=off",
+        by_hand=without_arguments("numa"),
+        undo_by_hand=with_arguments("numa=off"),
         applies=(SEVERAL_SOCKETS,),
         subjects=HOST,
         judge=_off,
@@ -238,11 +243,8 @@ ITEMS = (
             "Kunpeng TAP, pkg/kunpeng-tap/sysfs/system/system.go: "
             "https://github.com/kunpengcompute/cloud-native",
         ),
-        by_hand=(
-            "BIOS: Advanced > Memory Configuration > One Numa Per Socket and Die Interleaving: "
-            "Disabled"
-        ),
-        undo_by_hand="set both BIOS items back to Enabled",
+        by_hand=bios(_NUMA_LAYOUT, "Disabled"),
+        undo_by_hand=bios(_NUMA_LAYOUT, "Enabled"),
         applies=(TAP,),
         subjects=HOST,
         judge=_tap_nodes,

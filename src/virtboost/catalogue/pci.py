@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from virtboost.catalogue.commands import bios, with_arguments, without_arguments
 from virtboost.catalogue.irq import gic_v4_on
 from virtboost.catalogue.item import (
     HOST,
@@ -147,10 +148,13 @@ ITEMS = (
         ),
         sources=(INTERRUPT_GUIDE, KERNEL_PARAMETERS),
         by_hand=(
-            "Kunpeng: BIOS, Advanced > MISC Config > Support SMMU: Enabled. Intel: VT-d in the "
-            "BIOS and intel_iommu=on; AMD: AMD-Vi or IOMMU in the BIOS"
+            bios("Kunpeng: Advanced > MISC Config > Support SMMU", "Enabled")
+            + "\n"
+            + bios("x86: VT-d or AMD-Vi (IOMMU)", "Enabled")
+            + "\n# Intel: and on the kernel command line\n"
+            + with_arguments("intel_iommu=on")
         ),
-        undo_by_hand="set the BIOS item back; grubby --update-kernel=ALL --remove-args=intel_iommu",
+        undo_by_hand="# set the BIOS item back\n" + without_arguments("intel_iommu"),
         rule="R3",
         subjects=HOST,
         judge=_iommu,
@@ -175,9 +179,11 @@ ITEMS = (
             "sysfs-bus-pci",
             "PCI Express Base Specification, link training and encoding",
         ),
-        by_hand="lspci -vv -s <address>, LnkCap and LnkSta; reseat the card, or move it to "
-        "another slot; look for a speed limit in the BIOS",
-        undo_by_hand="put the card back",
+        by_hand=(
+            "lspci -vv -s ADDRESS  # LnkCap and LnkSta\n"
+            "# reseat the card, or move it to another slot; look for a speed limit in the BIOS"
+        ),
+        undo_by_hand="# put the card back",
         subjects=Subjects(
             kind="device",
             select=_fast_devices,

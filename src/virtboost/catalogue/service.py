@@ -154,8 +154,9 @@ ITEMS = (
             "irqbalance(1): https://github.com/Irqbalance/irqbalance",
         ),
         by_hand=(
-            "systemctl disable --now irqbalance, or IRQBALANCE_BANNED_CPULIST=<list> in "
-            "/etc/default/irqbalance or /etc/sysconfig/irqbalance and restart it"
+            "systemctl disable --now irqbalance\n"
+            "# or IRQBALANCE_BANNED_CPULIST=CPUS in /etc/default/irqbalance (RPM: /etc/sysconfig), "
+            "and restart it"
         ),
         undo_by_hand="systemctl enable --now irqbalance",
         applies=(DEDICATED_GUESTS,),
@@ -180,7 +181,7 @@ ITEMS = (
         ),
         sources=(TUNED,),
         by_hand="tuned-adm profile virtual-host",
-        undo_by_hand="tuned-adm profile <old profile>",
+        undo_by_hand="tuned-adm profile OLD",
         conflicts=("memory.thp",),
         applies=(RUNNING_GUESTS,),
         subjects=HOST,

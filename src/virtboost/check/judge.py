@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import replace
+
 from virtboost.catalogue.item import AnyItem, NotApplicable, Ok, Outcome, Unknown, Wrong
 from virtboost.catalogue.wanted import FROM_HOST
+from virtboost.model.change import Change
 from virtboost.model.finding import Report, Result, Verdict
 from virtboost.model.host import Host
 
@@ -68,12 +71,16 @@ def _result(item: AnyItem, subject: str, outcome: Outcome) -> Result:
                 found=found,
                 wanted=wanted,
                 reason=reason,
-                changes=changes,
+                changes=tuple(_reasoned(change, item.title) for change in changes),
             )
         case NotApplicable(why):
             return _of(item, subject, "not_applicable", reason=why)
         case Unknown(missing):
             return _of(item, subject, "unknown", reason=missing)
+
+
+def _reasoned(change: Change, reason: str) -> Change:
+    return change if change.reason else replace(change, reason=reason)
 
 
 def _of(

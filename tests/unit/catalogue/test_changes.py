@@ -1,0 +1,155 @@
+"""What an item wants to change would satisfy it: carried out on the model, nothing is found."""
+
+import re
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from support.cases import load, params, patched_host
+from virtboost.catalogue.catalogue import ITEMS
+from virtboost.check.judge import check
+from virtboost.model import change
+from virtboost.model.cpuset import CpuSet, union
+from virtboost.model.finding import Result
+from virtboost.model.host import Host
+
+replace = msgspec.structs.replace
+
+
+def each(parts: tuple[Any, ...], key: str, value: object, **fields: Any) -> tuple[Any, ...]:
+    """Return ``parts`` with the fields of the one whose ``key`` is ``value`` replaced."""
+    assert any(getattr(part, key) == value for part in parts), f"nothing has {key} {value}"
+    return tuple(replace(p, **fields) if getattr(p, key) == value else p for p in parts)
+
+
+def sysctl(host: Host, made: change.Sysctl) -> Host:
+    sysctls = {**host.kernel.sysctls, made.name: made.value}
+    return replace(host, kernel=replace(host.kernel, sysctls=sysctls))
+
+
+def argument(host: Host, made: change.KernelArgument) -> Host:
+    words = (host.kernel.command_line or "").split()
+    kept = [word for word in words if word.partition("=")[0] != made.name]
+    if made.value is not None:
+        kept.append(f"{made.name}={made.value}" if made.value else made.name)
+    host = replace(host, kernel=replace(host.kernel, command_line=" ".join(kept)))
+    module, dot, name = made.name.replace("-", "_").partition(".")
+    if not dot or module not in host.kernel.module_parameters:
+        return host
+    # At the next boot, module.parameter=value is the parameter's value.
+    return parameter(host, change.ModuleParameter(module=module, name=name, value=made.value or ""))
+
+
+def parameter(host: Host, made: change.ModuleParameter) -> Host:
+    modules = host.kernel.module_parameters
+    changed = {**modules, made.module: {**modules.get(made.module, {}), made.name: made.value}}
+    return replace(host, kernel=replace(host.kernel, module_parameters=changed))
+
+
+def thp(host: Host, made: change.TransparentHugepages) -> Host:
+    return replace(host, memory=replace(host.memory, **{f"thp_{made.setting}": made.value}))
+
+
+def ksm(host: Host, made: change.Ksm) -> Host:
+    return replace(host, memory=replace(host.memory, **{f"ksm_{made.setting}": made.value}))
+
+
+def governor(host: Host, made: change.Governor) -> Host:
+    others = {name: cpus - made.cpus for name, cpus in host.power.governors.items()}
+    others[made.governor] = others.get(made.governor, CpuSet()) | made.cpus
+    kept = {name: cpus for name, cpus in others.items() if cpus}
+    return replace(host, power=replace(host.power, governors=kept))
+
+
+def pool(host: Host, made: change.HugepagePoolSize) -> Host:
+    nodes = host.topology.numa_nodes
+    pools = next(node for node in nodes if node.id == made.node_id).hugepages
+    old = next(pool for pool in pools if pool.size_bytes == made.size_bytes)
+    more = made.pages - old.total
+    pools = each(pools, "size_bytes", made.size_bytes, total=made.pages, free=old.free + more)
+    nodes = each(nodes, "id", made.node_id, hugepages=pools)
+    return replace(host, topology=replace(host.topology, numa_nodes=nodes))
+
+
+def affinity(host: Host, made: change.IrqAffinity) -> Host:
+    first = CpuSet([made.cpus.first])
+    irqs = each(host.irq, "number", made.irq, affinity=made.cpus, effective_affinity=first)
+    return replace(host, irq=irqs)
+
+
+def channels(host: Host, made: change.NicChannels) -> Host:
+    nic = next(nic for nic in host.net if nic.name == made.interface)
+    assert nic.channels is not None
+    new = replace(nic.channels, combined=made.combined)
+    return replace(host, net=each(host.net, "name", made.interface, channels=new))
+
+
+def steering(host: Host, made: change.NicSteering) -> Host:
+    nic = next(nic for nic in host.net if nic.name == made.interface)
+    field = "rps_cpus" if made.queue.startswith("rx-") else "xps_cpus"
+    masks = {**getattr(nic, field), made.queue: made.cpus}
+    return replace(host, net=each(host.net, "name", made.interface, **{field: masks}))
+
+
+def service(host: Host, made: change.ServiceState) -> Host:
+    fields = {"active": made.active, "enabled": made.enabled}
+    return replace(host, services=each(host.services, "name", made.name, **fields))
+
+
+def file(host: Host, made: change.KernelFile) -> Host:
+    if match := re.fullmatch(r"/sys/devices/system/cpu/cpu(\d+)/online", made.path):
+        cpu, topology = CpuSet([int(match[1])]), host.topology
+        online, offline = topology.online | cpu, topology.offline - cpu
+        return replace(host, topology=replace(topology, online=online, offline=offline))
+    if match := re.fullmatch(r".*/cpu(\d+)/cpuidle/state(\d+)/disable", made.path):
+        states = list(host.power.idle_states)
+        state = states[int(match[2])]
+        disabled = union((state.disabled_cpus, CpuSet([int(match[1])])))
+        states[int(match[2])] = replace(state, disabled_cpus=disabled)
+        return replace(host, power=replace(host.power, idle_states=tuple(states)))
+    match = re.fullmatch(r"/sys/block/(.+)/queue/scheduler", made.path)
+    assert match, f"{made.path}: no item was known to change this"
+    return replace(host, block=each(host.block, "name", match[1], scheduler=made.value))
+
+
+CARRY_OUT: dict[type, Any] = {
+    change.Sysctl: sysctl,
+    change.KernelArgument: argument,
+    change.ModuleParameter: parameter,
+    change.TransparentHugepages: thp,
+    change.Ksm: ksm,
+    change.Governor: governor,
+    change.HugepagePoolSize: pool,
+    change.IrqAffinity: affinity,
+    change.NicChannels: channels,
+    change.NicSteering: steering,
+    change.ServiceState: service,
+    change.KernelFile: file,
+}
+"""How each kind of change to the host itself shows in the model."""
+
+SHOWN_BY_HARDWARE = {"pci.iommu"}
+"""Items whose change lets the hardware do what the item looks at."""
+
+
+def judged(host: Host, item: str) -> dict[str, Result]:
+    chosen = [each for each in ITEMS if each.id == item]
+    report = check(host, chosen, name="case", proof_of_concept=True)
+    return {result.object: result for result in report.results}
+
+
+@pytest.mark.parametrize("file", params("catalogue"))
+def test_the_changes_of_a_finding_satisfy_the_item(file: Path) -> None:
+    case = load(file)
+    host = patched_host(case["host"])
+    for item in case.get("items", [case.get("item")]):
+        for result in judged(host, item).values():
+            known = all(type(made) in CARRY_OUT for made in result.changes)
+            if not result.changes or not known or item in SHOWN_BY_HARDWARE:
+                continue
+            after = reduce(lambda h, made: CARRY_OUT[type(made)](h, made), result.changes, host)
+            again = judged(after, item)[result.object]
+            assert again.verdict != "finding", again
