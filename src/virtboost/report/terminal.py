@@ -12,8 +12,8 @@ from virtboost.report.printable import printable
 
 def host_lines(name: str, host: Host) -> Iterator[str]:
     """Yield what a person wants to know first of a host."""
-    yield printable(f"{host.hostname or name}: {_machine(host)}")
-    yield printable(f"  {_counts(host.topology)}")
+    yield printable(f"{host.hostname or name}: {machine(host)}")
+    yield printable(f"  {counts(host.topology)}")
     for node in host.topology.numa_nodes:
         pages = ", ".join(
             f"{pool.free}/{pool.total} free of {size(pool.size_bytes)}"
@@ -29,7 +29,8 @@ def host_lines(name: str, host: Host) -> Iterator[str]:
         yield printable(f"  cannot tell {gap.what}: {gap.path}: {gap.reason}")
 
 
-def _machine(host: Host) -> str:
+def machine(host: Host) -> str:
+    """Return what machine it is, in a line."""
     model = host.cpu.generation or host.cpu.model or host.cpu.vendor or "unknown CPU"
     server = " ".join(part for part in (host.firmware.vendor, host.firmware.product) if part)
     kernel = f"Linux {host.kernel.release}" if host.kernel.release else None
@@ -37,7 +38,8 @@ def _machine(host: Host) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _counts(topology: Topology) -> str:
+def counts(topology: Topology) -> str:
+    """Return how many of what the host has."""
     counted = (
         ("socket", len(topology.sockets)),
         ("die", len(topology.dies)),
