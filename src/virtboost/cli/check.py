@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from virtboost.cli.hosts import HOST_FAILED, AsJson, Hosts, on_each_host, readers
+from virtboost.transport.source import Reader
 
 FOUND = 1
 """Exit status where there are findings."""
@@ -48,6 +49,15 @@ Verbose = Annotated[
     ),
 ]
 
+HtmlFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        help="Write a page of the findings and a picture of each host; it needs no network.",
+    ),
+]
+
 
 def check(
     host: Hosts = None,
@@ -56,33 +66,33 @@ def check(
     explain: Explain = None,
     site: SiteFile = None,
     *,
+    html: HtmlFile = None,
     verbose: Verbose = False,
     json: AsJson = False,
 ) -> int:
     """Hold hosts against the catalogue of tuning items; change nothing."""
     from virtboost.check.judge import check as judge
     from virtboost.cli.items import named, select
-    from virtboost.cli.reports import print_page, print_reports
-    from virtboost.model.finding import Report
+    from virtboost.cli.reports import Checked, page_writer, print_page, print_reports
     from virtboost.scan.host import scan
 
     selection = select(platforms or (), item or (), site)
     if explain is not None:
         print_page(named(selection.items, explain), json=json)
         return 0
+    write_page = None if html is None else page_writer(html, selection.items)
+
+    def read(reader: Reader) -> Checked:
+        found = scan(reader, selection.files)
+        report = judge(found, selection.items, name=reader.name, proof_of_concept=bool(item))
+        return found, report
+
     chosen = readers(host)
-    results = on_each_host(
-        chosen,
-        lambda reader: judge(
-            scan(reader, selection.files),
-            selection.items,
-            name=reader.name,
-            proof_of_concept=bool(item),
-        ),
-        "check",
-    )
     names = [reader.name for reader in chosen]
-    if print_reports(names, results, selection.items, verbose=verbose, json=json):
+    results = on_each_host(chosen, read, "check")
+    failed = print_reports(names, results, selection.items, verbose=verbose, json=json)
+    if write_page is not None:
+        write_page(names, results, quiet=json)
+    if failed:
         return HOST_FAILED
-    found = any(isinstance(result, Report) and result.findings for result in results)
-    return FOUND if found else 0
+    return FOUND if any(isinstance(one, tuple) and one[1].findings for one in results) else 0

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from virtboost.catalogue.item import AnyItem, item_document
 from virtboost.cli.output import print_documents, tell_failures
-from virtboost.errors import VirtboostError
+from virtboost.errors import InputError, VirtboostError
 from virtboost.model.document import to_json
 from virtboost.model.finding import Report
+from virtboost.model.host import Host
 from virtboost.report.explain import item_page
 from virtboost.report.findings import finding_lines
+from virtboost.transport.recorded import write_whole
+
+Checked = tuple[Host, Report]
+"""A host and what was found of it."""
 
 _NARROWEST = 60
 """Columns that lines are made for where the terminal has fewer."""
@@ -22,25 +29,65 @@ _NARROWEST = 60
 
 def print_reports(
     names: Sequence[str],
-    results: Sequence[Report | VirtboostError],
+    results: Sequence[Checked | VirtboostError],
     items: Sequence[AnyItem],
     *,
     verbose: bool,
     json: bool,
 ) -> bool:
     """Print what was found; tell whether some host failed."""
-    failed = tell_failures(names, results)
+    reports = [one if isinstance(one, VirtboostError) else one[1] for one in results]
+    failed = tell_failures(names, reports)
     if json:
-        print_documents(names, results, "virtboost.checks/1", "checks")
+        print_documents(names, reports, "virtboost.checks/1", "checks")
         return failed
     console = _console()
-    for result in results:
-        if isinstance(result, Report):
-            lines = finding_lines(
-                result, items, verbose=verbose, width=max(console.width, _NARROWEST)
-            )
-            _print_lines(console, (*lines, Text()) if result is not results[-1] else lines)
+    width = max(console.width, _NARROWEST)
+    for report in reports:
+        if isinstance(report, Report):
+            lines = finding_lines(report, items, verbose=verbose, width=width)
+            _print_lines(console, (*lines, Text()) if report is not reports[-1] else lines)
     return failed
+
+
+def page_writer(path: Path, items: Sequence[AnyItem]) -> Callable[..., None]:
+    """Return a function that writes what was found as a page of HTML.
+
+    It is made before hosts are read, so that what it lacks is told at once.
+
+    Raises:
+        InputError: jinja2 is not installed.
+    """
+    try:
+        from virtboost.report.html import hosts_page
+    except ImportError as error:
+        raise InputError("--html needs jinja2: pip install 'virtboost[report]'") from error
+
+    def write(
+        names: Sequence[str], results: Sequence[Checked | VirtboostError], *, quiet: bool
+    ) -> None:
+        failed = [
+            (name, str(one))
+            for name, one in zip(names, results, strict=True)
+            if isinstance(one, VirtboostError)
+        ]
+        checked = [one for one in results if not isinstance(one, VirtboostError)]
+        page = hosts_page(checked, failed, items, made_at=datetime.now().astimezone())
+        _write(path.resolve(), page)
+        if not quiet:
+            sys.stdout.write(f"\nreport: {path}\n")
+
+    return write
+
+
+def _write(path: Path, page: str) -> None:
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: cannot be written: it is not a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, page.encode())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def print_page(item: AnyItem, *, json: bool) -> None:
