@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from virtboost.model.block import BlockDevice
 from virtboost.model.host import Host
+from virtboost.model.net import NetInterface
 from virtboost.model.topology import Topology
-from virtboost.model.wording import size
+from virtboost.model.wording import listed, size
+from virtboost.report.columns import wrapped
 from virtboost.report.printable import printable
 
 
@@ -25,6 +28,13 @@ def host_lines(name: str, host: Host) -> Iterator[str]:
         yield printable(f"  node {node.id}: {cpus}, {size(node.memory_bytes)}, {distances}")
         if pages:
             yield f"          huge pages: {pages}"
+    cards = [nic for nic in host.net if nic.kind == "physical" and nic.role in (None, "pf")]
+    for kind, named in (
+        ("network cards", [(nic.name, _card(nic)) for nic in cards]),
+        ("disks", [(disk.name, _disk(disk)) for disk in host.block]),
+    ):
+        if named:
+            yield from wrapped(f"{kind}: {_alike(named)}", 80, indent=2)
     for gap in host.gaps:
         yield printable(f"  cannot tell {gap.what}: {gap.path}: {gap.reason}")
 
@@ -51,3 +61,26 @@ def counts(topology: Topology) -> str:
     text = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for word, n in counted if n)
     extra = (("offline", topology.offline), ("isolated", topology.isolated))
     return text + "".join(f", {word} {cpus}" for word, cpus in extra if cpus)
+
+
+def _card(nic: NetInterface) -> tuple[str, ...]:
+    speed = f"{nic.speed_bps / 1e9:g} Gb/s" if nic.speed_bps else "down" if nic.up is False else ""
+    return (speed, _node(nic.node_id))
+
+
+def _disk(disk: BlockDevice) -> tuple[str, ...]:
+    return (size(disk.size_bytes), _node(disk.node_id))
+
+
+def _node(node_id: int | None) -> str:
+    return "" if node_id is None else f"node {node_id}"
+
+
+def _alike(named: Iterable[tuple[str, tuple[str, ...]]]) -> str:
+    """Return names with what is true of them: ``sda, sdb (3.6 TiB, node 0); vda (20 GiB)``."""
+    alike: dict[str, list[str]] = {}
+    for name, facts in named:
+        alike.setdefault(", ".join(filter(None, facts)), []).append(name)
+    return "; ".join(
+        f"{listed(names)} ({facts})" if facts else listed(names) for facts, names in alike.items()
+    )
