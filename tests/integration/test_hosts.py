@@ -26,15 +26,16 @@ def host(folder: Path) -> Host:
 
 
 def test_name_and_card_tell_what_it_is(folder: Path, host: Host) -> None:
-    shape = re.match(r"(\d+)arm-(\d+)s(\d+)n(\d+)cl(\d+)c", folder.name)
+    shape = re.match(r"(\d+)(?:arm|x86)-(\d+)s(\d+)n(?:(\d+)cl(\d+)c)?", folder.name)
     assert shape is not None
     topology = host.topology
-    assert [int(number) for number in shape.groups()] == [
+    clusters = topology.clusters
+    assert [int(number) for number in shape.groups(default="0")] == [
         len(topology.online),
         len(topology.sockets),
         len(topology.numa_nodes),
-        len(topology.clusters),
-        len(topology.clusters[0].cpus),
+        len(clusters),
+        len(clusters[0].cpus) if clusters else 0,
     ]
     card = tomllib.loads((folder / "host.toml").read_text())
     assert card["kernel"] == host.kernel.release
@@ -113,8 +114,10 @@ def test_pci_functions_are_those_of_lspci(folder: Path, host: Host) -> None:
     ]
 
 
-def test_devices_are_near_their_expander_bridge(host: Host) -> None:
-    """The bridges stand on nodes 0 and 2 with bus numbers from 16 and from 128 (``host.toml``)."""
+def test_devices_are_near_their_expander_bridge(folder: Path, host: Host) -> None:
+    card = tomllib.loads((folder / "host.toml").read_text())
+    bridges = {int(bus): node for bus, node in card["expander_bridges"].items()}
     for device in host.pci:
         bus = int(device.address[5:7], 16)
-        assert device.node_id == (None if bus == 0 else 0 if bus < 128 else 2)
+        above = [first for first in bridges if first <= bus]
+        assert device.node_id == (bridges[max(above)] if above else None)

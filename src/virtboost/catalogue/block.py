@@ -26,9 +26,11 @@ def _scheduler(host: Host, disk: BlockDevice, wanted: Wanted) -> Outcome:
         wanted=wanted.text,
         reason=f"{disk.scheduler} sorts and delays requests for heads that {disk.name} does not "
         "have, and takes CPU time for each",
-        changes=(KernelFile(path=f"/sys/block/{disk.name}/queue/scheduler", value=value),)
-        if value is not None
-        else (),
+        changes=tuple(
+            KernelFile(path=f"/sys/block/{device}/queue/scheduler", value=value)
+            for device in disk.paths or (disk.name,)
+            if value is not None
+        ),
     )
 
 

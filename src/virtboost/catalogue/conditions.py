@@ -24,15 +24,24 @@ def vcpu_cpus(host: Host) -> CpuSet:
     return union(pin for guest in dedicated_guests(host) for pin in guest.vcpu_pins.values())
 
 
+def busy_cpus(host: Host) -> CpuSet:
+    """Return the pCPUs that a vCPU or a PMD thread has for itself."""
+    pmds = host.ovs.pmd_cpus if host.ovs is not None else CpuSet()
+    return vcpu_cpus(host) | pmds
+
+
 def given_cpus(host: Host) -> CpuSet:
     """Return the pCPUs that are not the host's own: of vCPUs, of PMD threads, isolated ones."""
-    pmds = host.ovs.pmd_cpus if host.ovs is not None else CpuSet()
-    return vcpu_cpus(host) | pmds | host.topology.isolated
+    return busy_cpus(host) | host.topology.isolated
 
 
 def base_page_bytes(host: Host) -> int:
-    """Return how much memory running guests have on base pages."""
-    return sum(g.memory_bytes for g in host.running_guests if not g.page_sizes_bytes)
+    """Return how much memory running guests have on base pages, as their balloons are now."""
+    return sum(
+        guest.memory_bytes if guest.current_memory_bytes is None else guest.current_memory_bytes
+        for guest in host.running_guests
+        if not guest.page_sizes_bytes
+    )
 
 
 def more_than_memory(host: Host) -> str | None:
@@ -99,6 +108,13 @@ DEDICATED_GUESTS = Condition(
     gap="guests",
 )
 
+BUSY_CPUS = Condition(
+    when="a vCPU or a PMD thread has a pCPU for itself",
+    otherwise="no vCPU and no PMD thread has a pCPU for itself",
+    holds=lambda host: bool(busy_cpus(host)),
+    gap="guests",
+)
+
 BOUND_GUESTS = Condition(
     when="a running guest has each vCPU bound to one NUMA node",
     otherwise="no running guest is bound to a NUMA node",
@@ -110,6 +126,13 @@ ARM = Condition(
     when="the host is aarch64",
     otherwise="the host is not aarch64",
     holds=lambda host: host.arch == "aarch64",
+)
+
+KUNPENG = Condition(
+    when="the CPU is a Kunpeng",
+    otherwise="the CPU is no Kunpeng",
+    holds=lambda host: host.cpu.kunpeng,
+    gap="CPU identity",
 )
 
 NEW_GENERATIONS = ("new Kunpeng 920", "Kunpeng 950")

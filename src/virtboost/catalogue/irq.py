@@ -98,17 +98,18 @@ def _own_cpus(host: Host, cpus: CpuSet) -> CpuSet:
 
 def _moved(host: Host, irqs: Iterable[Irq], cpus: CpuSet) -> tuple[Change, ...]:
     """Spread interrupts over CPUs, one each, after stopping what would move them back."""
+    balancer = host.service("irqbalance")
+    stop = ServiceState(name="irqbalance", active=False, enabled=False)
+    moves = tuple(move for irq in irqs for move in _to_one(irq, cpus))
+    return (stop, *moves) if moves and balancer is not None and balancer.active else moves
+
+
+def _to_one(irq: Irq, cpus: CpuSet) -> tuple[Change, ...]:
+    """Give an interrupt one of some CPUs: the same one, whoever asks."""
     allowed = list(cpus)
     if not allowed:
         return ()
-    balancer = host.service("irqbalance")
-    stop = balancer is not None and balancer.active
-    moves = (
-        IrqAffinity(irq=irq.number, cpus=CpuSet([allowed[irq.number % len(allowed)]]))
-        for irq in irqs
-    )
-    first = (ServiceState(name="irqbalance", active=False, enabled=False),) if stop else ()
-    return (*first, *moves)
+    return (IrqAffinity(irq=irq.number, cpus=CpuSet([allowed[irq.number % len(allowed)]])),)
 
 
 def _nic_node(host: Host, nic: NetInterface, wanted: Wanted) -> Outcome:
@@ -185,7 +186,7 @@ def _movable(host: Host, irq: Irq) -> bool:
 def _to_housekeeping(host: Host, irq: Irq) -> tuple[Change, ...]:
     node = host.topology.node(irq.node_id) if irq.node_id is not None else None
     near = _own_cpus(host, node.cpus) if node is not None else CpuSet()
-    return _moved(host, [irq], near or _own_cpus(host, host.topology.online))
+    return _to_one(irq, near or _own_cpus(host, host.topology.online))
 
 
 def _on(host: Host, name: str) -> bool:
@@ -331,7 +332,7 @@ ITEMS = (
         platforms=("kvm", "openstack", "kubernetes", "ovirt", "ovs"),
         severity="warning",
         takes_effect="live",
-        risk="irqbalance is stopped, for all interrupts; the other CPUs take more of them",
+        risk="the other CPUs take more interrupts",
         effect=NO_FIGURE,
         why=(
             "isolcpus keeps tasks away and not interrupts: each one stops a vCPU or a PMD thread "

@@ -47,7 +47,9 @@ def _queues(host: Host, nic: NetInterface, wanted: Wanted) -> Outcome:
     many = channels.combined > room
     return Wrong(
         found=found,
-        wanted=f"2 to {min(room, channels.combined_max)} queues",
+        wanted=f"at most {room} queues"
+        if many
+        else f"2 to {min(own, channels.combined_max)} queues",
         reason=f"node {node.id}, where {nic.name} is, has {room} CPUs for them: queues share CPUs "
         "or lie on other nodes"
         if many

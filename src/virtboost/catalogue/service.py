@@ -6,10 +6,10 @@ import re
 
 from virtboost.catalogue.conditions import (
     BOUND_GUESTS,
-    DEDICATED_GUESTS,
+    BUSY_CPUS,
     RUNNING_GUESTS,
     bound_guests,
-    given_cpus,
+    busy_cpus,
     more_than_memory,
 )
 from virtboost.catalogue.item import (
@@ -43,10 +43,9 @@ SLOW_PROFILES = frozenset(
         "powersave",
         "server-powersave",
         "spindown-disk",
-        "virtual-guest",
     }
 )
-"""Profiles of TuneD that save power, or are made for the inside of a guest."""
+"""Profiles of TuneD that save power."""
 
 
 def _state(host: Host, name: str) -> Service | Unknown | NotApplicable:
@@ -65,14 +64,14 @@ def _irqbalance(host: Host, _: Host, wanted: Wanted) -> Outcome:
         return service
     # irqbalance leaves isolated and tickless CPUs alone by itself.
     left_alone = host.topology.isolated | host.topology.nohz_full | _banned(service)
-    exposed = given_cpus(host) - left_alone
+    exposed = busy_cpus(host) - left_alone
     if not exposed:
         return Ok("active, and kept off the CPUs of guests")
     return Wrong(
         found="active",
         wanted=f"inactive, or IRQBALANCE_BANNED_CPULIST={exposed}",
         reason=f"it moves interrupts, among them those bound by hand, and may move them to CPUs "
-        f"{exposed}, which have a vCPU or a PMD thread of their own",
+        f"{exposed}, which are for a vCPU or a PMD thread alone",
         changes=(ServiceState(name="irqbalance", active=False, enabled=False),),
     )
 
@@ -99,8 +98,7 @@ def _tuned(host: Host, _: Host, wanted: Wanted) -> Outcome:
     return Wrong(
         found=service.detail,
         wanted="virtual-host",
-        reason=f"{listed(slow)} is made for saving power or for the inside of a guest, and comes "
-        "back at every start of TuneD",
+        reason=f"{listed(slow)} saves power, and comes back at every start of TuneD",
     )
 
 
@@ -159,7 +157,7 @@ ITEMS = (
             "and restart it"
         ),
         undo_by_hand="systemctl enable --now irqbalance",
-        applies=(DEDICATED_GUESTS,),
+        applies=(BUSY_CPUS,),
         subjects=HOST,
         judge=_irqbalance,
     ),

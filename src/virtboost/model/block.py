@@ -20,4 +20,6 @@ class BlockDevice(Struct, frozen=True, kw_only=True):
     pci_address: str | None
     """The controller's PCI function; None for others, and for an NVMe disk behind several."""
     node_id: int | None
-    """NUMA node of its controller; None: not told."""
+    """NUMA node of its controller; None: not told, or not the same for all its paths."""
+    paths: tuple[str, ...] = ()
+    """Hidden devices of an NVMe disk with native multipath: theirs are scheduler and queues."""

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import structs
 
 from virtboost.model.block import BlockDevice
 from virtboost.model.pci import PciDevice
@@ -22,6 +23,8 @@ from virtboost.scan.gaps import Gaps
 from virtboost.scan.pci import address_in
 from virtboost.scan.texts import chosen, natural, times
 from virtboost.transport.source import Capture, Files, Links
+
+T = TypeVar("T")
 
 DISKS = "/sys/block"
 
@@ -63,62 +66,54 @@ def parse(capture: Capture, gaps: Gaps, devices: Sequence[PciDevice]) -> tuple[B
     for source in (ATTRIBUTES, QUEUE):
         for (name,), texts in capture.matches(source):
             told.setdefault(name, {}).update(texts)
-    attachments = _attachments(capture, places, told, {d.address: d.node_id for d in devices})
-    return tuple(
-        _disk(name, told.get(name, {}), attachments[name])
+    queues = Counter(name for (name, _), _ in capture.matches(HARDWARE_QUEUES))
+    functions = {device.address: device for device in devices}
+    disks = {
+        name: _disk(
+            name, told.get(name, {}), queues.get(name), functions.get(address_in(place) or "")
+        )
         for name, place in places.items()
-        if not place.startswith(_MADE_BY_SOFTWARE)
-        and not _NO_DISK.fullmatch(name)
-        and not _PATH.fullmatch(name)
+        if not place.startswith(_MADE_BY_SOFTWARE) and not _NO_DISK.fullmatch(name)
+    }
+    paths: dict[str, list[BlockDevice]] = {}
+    for match in filter(None, map(_PATH.fullmatch, disks)):
+        paths.setdefault(match[1] + match[2], []).append(disks[match[0]])
+    return tuple(
+        _with_paths(disk, paths[name]) if name in paths else disk
+        for name, disk in disks.items()
+        if not _PATH.fullmatch(name)
     )
 
 
-class _Attachment(Struct, frozen=True, kw_only=True):
-    """How a disk hangs on its controller."""
-
-    pci_address: str | None
-    node_id: int | None
-    scheduler: str | None
-    queue_count: int | None
-
-
-_NOT_TOLD = _Attachment(pci_address=None, node_id=None, scheduler=None, queue_count=None)
-
-
-def _attachments(
-    capture: Capture,
-    places: Mapping[str, str],
-    told: Mapping[str, Mapping[str, str]],
-    nodes: Mapping[str, int | None],
-) -> dict[str, _Attachment]:
-    """Return how each disk is attached; one with several paths as all of them are, else unknown."""
-    queues = Counter(name for (name, _), _ in capture.matches(HARDWARE_QUEUES))
-    attachments: dict[str, _Attachment] = {}
-    paths: dict[str, set[_Attachment]] = {}
-    for name, place in places.items():
-        address = address_in(place)
-        attachments[name] = _Attachment(
-            pci_address=address if address in nodes else None,
-            node_id=nodes.get(address or ""),
-            scheduler=told.get(name, {}).get("scheduler"),
-            queue_count=queues.get(name),
-        )
-        if path := _PATH.fullmatch(name):
-            paths.setdefault(path[1] + path[2], set()).add(attachments[name])
-    for name, ways in paths.items():
-        attachments[name] = ways.pop() if len(ways) == 1 else _NOT_TOLD
-    return attachments
-
-
-def _disk(name: str, told: Mapping[str, str], attachment: _Attachment) -> BlockDevice:
-    scheduler = attachment.scheduler or ""
+def _disk(
+    name: str, told: Mapping[str, str], queue_count: int | None, function: PciDevice | None
+) -> BlockDevice:
+    scheduler = told.get("scheduler", "")
     return BlockDevice(
         name=name,
         size_bytes=times(natural(told.get("size")), _SECTOR_BYTES),
         rotational={"0": False, "1": True}.get(told.get("rotational", "")),
         scheduler=chosen(scheduler),
         schedulers=tuple(word.strip("[]") for word in scheduler.split()),
-        hardware_queue_count=attachment.queue_count,
-        pci_address=attachment.pci_address,
-        node_id=attachment.node_id,
+        hardware_queue_count=queue_count,
+        pci_address=function.address if function else None,
+        node_id=function.node_id if function else None,
     )
+
+
+def _with_paths(disk: BlockDevice, paths: Sequence[BlockDevice]) -> BlockDevice:
+    """Return a disk with what its paths have in common: it has no queues of its own."""
+    return structs.replace(
+        disk,
+        scheduler=_common(path.scheduler for path in paths),
+        schedulers=_common(path.schedulers for path in paths) or (),
+        hardware_queue_count=_common(path.hardware_queue_count for path in paths),
+        pci_address=_common(path.pci_address for path in paths),
+        node_id=_common(path.node_id for path in paths),
+        paths=tuple(path.name for path in paths),
+    )
+
+
+def _common(values: Iterable[T]) -> T | None:
+    different = set(values)
+    return different.pop() if len(different) == 1 else None

@@ -112,7 +112,8 @@ def file(host: Host, made: change.KernelFile) -> Host:
         return replace(host, power=replace(host.power, idle_states=tuple(states)))
     match = re.fullmatch(r"/sys/block/(.+)/queue/scheduler", made.path)
     assert match, f"{made.path}: no item was known to change this"
-    return replace(host, block=each(host.block, "name", match[1], scheduler=made.value))
+    disk = next(d for d in host.block if match[1] in (d.paths or (d.name,)))
+    return replace(host, block=each(host.block, "name", disk.name, scheduler=made.value))
 
 
 CARRY_OUT: dict[type, Any] = {
