@@ -4,6 +4,35 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+Setting = str | int | float | bool | None
+"""Value of a BIOS attribute; None where the BMC tells that it has no value."""
+
+BIOS_ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "memory_refresh_rate": ("DdrRefreshRate", "MemRefreshRate"),
+    "power_policy": ("CustomPowerPolicy", "PowerPolicy", "SysProfile", "PowerRegulator"),
+    "smmu": ("EnableSMMU", "IommuSupport", "IntelProcVtd", "ProcAmdIoVt"),
+    "cpu_prefetch": ("CPUPrefetchConfig", "ProcHwPrefetcher", "HwPrefetcher"),
+    "numa": ("NUMAEn",),
+    "one_numa_per_socket": ("OneNumaEnable",),
+    "die_interleaving": ("DieInterleaving",),
+    "gic_version": ("Gicv4Version",),
+    "sriov": ("PCIeSRIOVSupport", "SriovGlobalEnable", "Sriov"),
+}
+"""Our name of a setting -> its Redfish attributes: Kunpeng's, then Dell's, then HPE's.
+
+Huawei publishes no table of Kunpeng's attributes.  The names are those that Huawei's BIOSTools
+print on a Kunpeng 920 and on a new one (github guozhicong/SystemsPerformance, bios_diff.sh, with
+the defaults of both); the iBMC's log of BIOS values has the same, and Huawei's uREST sets
+``CustomPowerPolicy`` through Redfish.  The BIOS menu says ``Custom Refresh Rate`` for
+``DdrRefreshRate`` (32ms, Auto), ``Support SMMU`` for ``EnableSMMU``, ``One Numa Per Socket`` for
+``OneNumaEnable``, ``GIC Version`` for ``Gicv4Version`` (4.0, 4.1).  ``PowerPolicy`` and
+``Gicv4Version`` are the new 920's.  What Kunpeng 950 calls its settings is not published.
+
+Dell: attributes of iDRAC's server configuration profiles; ``IommuSupport`` with AMD's CPUs.
+HPE: *Bios resource definitions of iLO 5* (servermanagementportal.ext.hpe.com); ``IntelProcVtd`` and
+``ProcAmdIoVt`` by the maker of the CPU.
+"""
+
 
 class MemoryModule(Struct, frozen=True, kw_only=True):
     """One slot of memory (SMBIOS type 17)."""
@@ -33,5 +62,17 @@ class Firmware(Struct, frozen=True, kw_only=True):
     bios_date: str | None = None
     memory_modules: tuple[MemoryModule, ...] = ()
     """Empty where it is not readable (it needs root and dmidecode)."""
-    bios_settings: dict[str, str | int | bool | None] | None = None
+    bios_settings: dict[str, Setting] | None = None
     """BIOS attributes by their Redfish names; None where no BMC was asked."""
+
+    def setting(self, name: str) -> Setting:
+        """Return a BIOS setting by a name of ``BIOS_ATTRIBUTES``, in its maker's words.
+
+        None where no BMC was asked, or this maker's BIOS has no such setting.
+
+        Raises:
+            KeyError: There is no such name.
+        """
+        told = self.bios_settings or {}
+        found = (told[attribute] for attribute in BIOS_ATTRIBUTES[name] if attribute in told)
+        return next(found, None)
