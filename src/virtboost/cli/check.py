@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from virtboost.cli.hosts import HOST_FAILED, AsJson, Hosts, on_each_host, readers
+from virtboost.cli.redfish import Redfish
 from virtboost.transport.source import Reader
 
 FOUND = 1
@@ -67,6 +68,7 @@ def check(
     site: SiteFile = None,
     *,
     html: HtmlFile = None,
+    redfish: Redfish = None,
     verbose: Verbose = False,
     json: AsJson = False,
 ) -> int:
@@ -87,7 +89,7 @@ def check(
         report = judge(found, selection.items, name=reader.name, proof_of_concept=bool(item))
         return found, report
 
-    chosen = readers(host)
+    chosen = readers(host, redfish)
     names = [reader.name for reader in chosen]
     results = on_each_host(chosen, read, "check")
     failed = print_reports(names, results, selection.items, verbose=verbose, json=json)

@@ -31,13 +31,20 @@ HOST_FAILED = 3
 """Exit status where at least one host could not be read."""
 
 
-def readers(hosts: Sequence[str] | None) -> list[Reader]:
-    """Return a reader for each host that the user named.
+def readers(hosts: Sequence[str] | None, redfish: str | None = None) -> list[Reader]:
+    """Return a reader for each host that the user named; ``redfish`` is the BMC of the only one.
 
     Raises:
-        InputError: A name is none of the forms.
+        InputError: A name is none of the forms, or there is a BMC for several hosts.
     """
-    return [_reader(host) for host in hosts or ("local",)]
+    chosen = [_reader(host) for host in hosts or ("local",)]
+    if redfish is None:
+        return chosen
+    if len(chosen) > 1:
+        raise InputError(f"--redfish is the BMC of one host; there are {len(chosen)} with -H")
+    from virtboost.cli.redfish import with_bmc
+
+    return [with_bmc(chosen[0], redfish)]
 
 
 def _reader(host: str) -> Reader:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from virtboost.cli.hosts import HOST_FAILED, AsJson, Hosts, on_each_host, readers
+from virtboost.cli.redfish import Redfish
 
 Save = Annotated[
     Path | None,
@@ -23,6 +24,7 @@ def scan(
     host: Hosts = None,
     save: Save = None,
     *,
+    redfish: Redfish = None,
     redact: Annotated[
         bool,
         typer.Option(
@@ -35,7 +37,7 @@ def scan(
     from virtboost.cli.output import print_hosts
     from virtboost.cli.recording import recorder
 
-    chosen = readers(host)
+    chosen = readers(host, redfish)
     read = recorder(save, redact=redact, many=len(chosen) > 1)
     results = on_each_host(chosen, read, "scan")
     failed = print_hosts([reader.name for reader in chosen], results, json=json)

@@ -1,4 +1,4 @@
-"""The server's model, its BIOS and its memory modules, as SMBIOS tells them.
+"""The server's model, its BIOS and its memory modules by SMBIOS, BIOS settings by the BMC.
 
 Source: SMBIOS Reference Specification (DMTF DSP0134); drivers/firmware/dmi-id.c of Linux;
 dmidecode(8).
@@ -6,12 +6,14 @@ dmidecode(8).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 
-from virtboost.model.firmware import Firmware, MemoryModule
+from virtboost.model.firmware import Firmware, MemoryModule, Setting
 from virtboost.scan.gaps import Gaps
 from virtboost.scan.texts import integer, pairs
+from virtboost.transport.redfish import BIOS_SETTINGS
 from virtboost.transport.source import Capture, Command, Files, Source
 
 DMI = Files(
@@ -23,7 +25,7 @@ DMI = Files(
 MEMORY_MODULES = Command("memory-modules", ("dmidecode", "-t", "17"))
 """Type 17 of SMBIOS is in no file that an ordinary user can read."""
 
-SOURCES: tuple[Source, ...] = (DMI, MEMORY_MODULES)
+SOURCES: tuple[Source, ...] = (DMI, MEMORY_MODULES, BIOS_SETTINGS)
 
 _NOT_FILLED = {"", "to be filled by o.e.m.", "not specified", "default string", "none", "unknown"}
 """What makers of boards leave in fields that they do not fill, and dmidecode's word for empty."""
@@ -35,7 +37,7 @@ _SPEED = re.compile(r"(\d+) (?:MT/s|MHz)")
 
 
 def parse(capture: Capture, gaps: Gaps) -> Firmware:
-    """Return what SMBIOS tells of the server."""
+    """Return what SMBIOS and, where it was asked, the BMC tell of the server."""
     told = capture.entries(DMI).get(DMI.directory, {})
     fields = {name: _filled(text) for name, text in told.items()}
     if not fields:
@@ -48,7 +50,19 @@ def parse(capture: Capture, gaps: Gaps) -> Firmware:
         bios_version=fields.get("bios_version"),
         bios_date=fields.get("bios_date"),
         memory_modules=_memory_modules(capture, gaps),
+        bios_settings=dict(_bios_settings(capture)) or None,
     )
+
+
+def _bios_settings(capture: Capture) -> Iterator[tuple[str, Setting]]:
+    """Yield name and value of each attribute; a recording may hold what is none."""
+    for name, text in capture.entries(BIOS_SETTINGS).get(BIOS_SETTINGS.directory, {}).items():
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if value is None or isinstance(value, str | int | float):
+            yield name, value
 
 
 def _filled(text: str | None) -> str | None:
