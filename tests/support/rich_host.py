@@ -206,7 +206,9 @@ def _nic(name: str, address: str | None, node_id: int | None, **fields: object) 
     return NetInterface(**given)  # type: ignore[arg-type]
 
 
-def _irq(number: int, name: str, interface: str | None, pcpu: int, count: int) -> Irq:
+def _irq(
+    number: int, name: str, pcpu: int, count: int, *, interface: str | None, address: str
+) -> Irq:
     return Irq(
         number=number,
         name=name,
@@ -216,16 +218,26 @@ def _irq(number: int, name: str, interface: str | None, pcpu: int, count: int) -
         affinity=span(pcpu, 1),
         effective_affinity=span(pcpu, 1),
         node_id=None,
-        pci_address=None,
+        pci_address=address,
         interface=interface,
     )
 
 
 def _irqs() -> tuple[Irq, ...]:
-    eth0 = (_irq(100 + q, f"eth0-{q}", "eth0", q, 40_000_000 // (q + 1)) for q in range(16))
-    eth1 = (_irq(200 + q, f"eth1-{q}", "eth1", 80 + 3 * q, 9_000_000) for q in range(8))
-    nvme = (_irq(300 + q, f"nvme0q{q}", None, 96 + 4 * q, 3_000_000) for q in range(8))
-    return (*eth0, *eth1, *nvme)
+    at = {"eth0": "0000:7d:00.0", "eth1": "0000:bd:00.0"}
+    queues = [
+        *((100 + q, "eth0", q, 40_000_000 // (q + 1)) for q in range(16)),
+        *((200 + q, "eth1", 80 + 3 * q, 9_000_000) for q in range(8)),
+    ]
+    disk = (
+        _irq(300 + q, f"nvme0q{q}", 96 + 4 * q, 3_000_000, interface=None, address="0000:84:00.0")
+        for q in range(8)
+    )
+    cards = (
+        _irq(number, f"{name}-{number}", pcpu, count, interface=name, address=at[name])
+        for number, name, pcpu, count in queues
+    )
+    return (*cards, *disk)
 
 
 def _disk(name: str, address: str | None, size: int, node_id: int | None) -> BlockDevice:

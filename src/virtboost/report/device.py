@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -36,9 +36,10 @@ class Device(Struct, frozen=True, kw_only=True):
     """Speed, driver, queues, VFs."""
     node_id: int | None
     interrupts: tuple[str, ...]
-    """Where its interrupts go, ``12 on node 0``."""
+    """Where its interrupts go, ``12 on node 0``; empty where it has none or it is not told."""
     misplaced: bool
-    """Whether an interrupt goes to another node than its own."""
+    """Whether interrupts of a network interface go to another node than its own; those of a disk
+    are the kernel's to spread over all CPUs."""
     objects: tuple[str, ...]
     """What findings call it: ``interface eth0``, ``device 0000:7d:00.0``."""
     tags: tuple[Workload, ...]
@@ -64,8 +65,7 @@ def _kind(pci: PciDevice) -> str | None:
 
 def _interface(host: Host, nic: NetInterface, found: Sequence[Workload]) -> Device:
     pci = host.pci_device(nic.pci_address)
-    irqs = [irq for irq in host.irq if irq.interface == nic.name]
-    places = by_node(irqs, host.topology)
+    places = by_node((irq for irq in host.irq if irq.interface == nic.name), host.topology)
     speed = None if nic.speed_bps is None else f"{nic.speed_bps / 1e9:g} Gb/s"
     state = "no carrier" if nic.up is False else speed
     queues = f"{nic.rx_queue_count} queues" if (nic.rx_queue_count or 0) > 1 else None
@@ -75,16 +75,22 @@ def _interface(host: Host, nic: NetInterface, found: Sequence[Workload]) -> Devi
         name=nic.name,
         details=(*(text for text in details if text), *_pci_details(pci)),
         node_id=nic.node_id,
-        interrupts=tuple(_place(node, count) for node, count in sorted(places.items(), key=str)),
+        interrupts=_listed_places(places),
         misplaced=nic.node_id is not None and any(n not in (None, nic.node_id) for n in places),
         objects=(f"interface {nic.name}", f"device {nic.pci_address}"),
         tags=_tags(host, pci, found),
     )
 
 
-def _place(node_id: int | None, count: int) -> str:
-    where = "on no one node" if node_id is None else f"on node {node_id}"
-    return f"{count} {where}"
+def _listed_places(places: Mapping[int | None, int]) -> tuple[str, ...]:
+    told = sorted(node for node in places if node is not None)
+    texts = [f"{places[node]} on node {node}" for node in told]
+    return (*texts, f"{places[None]} on several") if None in places else tuple(texts)
+
+
+def _interrupts(host: Host, address: str | None) -> tuple[str, ...]:
+    irqs = (irq for irq in host.irq if address is not None and irq.pci_address == address)
+    return _listed_places(by_node(irqs, host.topology))
 
 
 def _pci_details(pci: PciDevice | None) -> Iterator[str]:
@@ -122,7 +128,7 @@ def _controller(host: Host, disks: Sequence[BlockDevice], found: Sequence[Worklo
         name=listed([disk.name for disk in disks]),
         details=(*(text for text in details if text), *_pci_details(pci)),
         node_id=disks[0].node_id,
-        interrupts=(),
+        interrupts=_interrupts(host, disks[0].pci_address),
         misplaced=False,
         objects=(*(f"disk {disk.name}" for disk in disks), f"device {disks[0].pci_address}"),
         tags=_tags(host, pci, found),
@@ -135,7 +141,7 @@ def _other(host: Host, pci: PciDevice, found: Sequence[Workload]) -> Device:
         name=pci.address,
         details=(pci.driver or "no driver", *_pci_details(pci)),
         node_id=pci.node_id,
-        interrupts=(),
+        interrupts=_interrupts(host, pci.address),
         misplaced=False,
         objects=(f"device {pci.address}",),
         tags=_tags(host, pci, found),

@@ -40,11 +40,15 @@ def interfaces_by_cpu(host: Host) -> dict[int, tuple[str, ...]]:
 
 
 def by_node(irqs: Iterable[Irq], topology: Topology) -> dict[int | None, int]:
-    """Return how many of the interrupts go to each node; None: to several, or not told."""
+    """Return how many of the interrupts go to each node; None: to several.
+
+    One whose affinity is not told is left out.
+    """
     found: Counter[int | None] = Counter()
     for irq in irqs:
-        nodes = topology.nodes_of(goes_to(irq) or CpuSet())
-        found[nodes[0].id if len(nodes) == 1 else None] += 1
+        if cpus := goes_to(irq):
+            nodes = topology.nodes_of(cpus)
+            found[nodes[0].id if len(nodes) == 1 else None] += 1
     return dict(found)
 
 

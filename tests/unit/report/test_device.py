@@ -30,6 +30,11 @@ def test_disks_of_one_controller_stand_together() -> None:
     assert disks.node_id == 0
 
 
+def test_interrupts_of_a_disk_are_told_and_never_misplaced() -> None:
+    assert FOUND["nvme0n1"].interrupts == ("8 on node 3",)
+    assert not FOUND["nvme0n1"].misplaced
+
+
 def test_bridges_vfs_and_what_has_a_name_already_are_left_out() -> None:
     assert set(FOUND) == {
         *("eth0", "eth1", "eth2", "nvme0n1", "sda, sdb, sdc, sdd and 4 more"),

@@ -30,6 +30,11 @@ def test_an_interrupt_that_may_go_anywhere_is_nowhere() -> None:
     assert by_node(host.irq, host.topology) == {None: 1}
 
 
+def test_an_interrupt_whose_affinity_is_not_told_is_left_out() -> None:
+    untold = structs.replace(HOST.irq[0], effective_affinity=None, affinity=None)
+    assert by_node((untold,), HOST.topology) == {}
+
+
 def test_the_effective_affinity_counts() -> None:
     irq = structs.replace(HOST.irq[0], affinity=CpuSet(range(8)), effective_affinity=CpuSet([3]))
     assert goes_to(irq) == CpuSet([3])
