@@ -9,9 +9,14 @@ from virtboost.model.host import Host
 from virtboost.model.wording import size
 
 
+def dedicated(guest: Guest) -> bool:
+    """Tell whether each vCPU is pinned to one pCPU."""
+    return guest.pinned and all(len(pin) == 1 for pin in guest.vcpu_pins.values())
+
+
 def dedicated_guests(host: Host) -> tuple[Guest, ...]:
     """Return the running guests with one pCPU for each vCPU."""
-    return tuple(guest for guest in host.running_guests if _dedicated(guest))
+    return tuple(guest for guest in host.running_guests if dedicated(guest))
 
 
 def bound_guests(host: Host) -> tuple[Guest, ...]:
@@ -68,10 +73,6 @@ def bound_bytes(guest: Guest) -> dict[int, int]:
         if node_ids is not None and len(node_ids) == 1 and mode in (None, "strict", "restrictive"):
             bound[node_ids[0]] = bound.get(node_ids[0], 0) + count_bytes
     return bound
-
-
-def _dedicated(guest: Guest) -> bool:
-    return guest.pinned and all(len(pin) == 1 for pin in guest.vcpu_pins.values())
 
 
 def _bound(host: Host, guest: Guest) -> bool:

@@ -66,5 +66,11 @@ def parse_wanted(text: str) -> Wanted:
     return Wanted(text)
 
 
+def whole_number(text: str | None) -> int | None:
+    """Read an option that must be a whole number; None where it is missing or is none."""
+    text = (text or "").strip()
+    return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
+
+
 FROM_HOST = Wanted("")
 """What the judge of an item gets whose wanted value follows from the host."""
