@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from virtboost.catalogue import (
     block,
+    container,
+    container_pinning,
     cpu,
     guest_devices,
     guest_machine,
@@ -43,4 +45,6 @@ ITEMS: tuple[AnyItem, ...] = (
     *guest_memory.ITEMS,
     *guest_devices.ITEMS,
     *guest_machine.ITEMS,
+    *container_pinning.ITEMS,
+    *container.ITEMS,
 )
