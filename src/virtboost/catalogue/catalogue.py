@@ -17,12 +17,16 @@ from virtboost.catalogue import (
     hugepage,
     irq,
     kernel,
+    kubelet,
     memory,
     net,
+    nova,
+    nova_cpu,
     numa,
     pci,
     power,
     service,
+    vdsm,
 )
 from virtboost.catalogue.item import AnyItem
 
@@ -47,4 +51,8 @@ ITEMS: tuple[AnyItem, ...] = (
     *guest_machine.ITEMS,
     *container_pinning.ITEMS,
     *container.ITEMS,
+    *kubelet.ITEMS,
+    *nova_cpu.ITEMS,
+    *nova.ITEMS,
+    *vdsm.ITEMS,
 )
