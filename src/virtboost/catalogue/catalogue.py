@@ -23,6 +23,8 @@ from virtboost.catalogue import (
     nova,
     nova_cpu,
     numa,
+    ovs,
+    ovs_pmd,
     pci,
     power,
     service,
@@ -55,4 +57,6 @@ ITEMS: tuple[AnyItem, ...] = (
     *nova_cpu.ITEMS,
     *nova.ITEMS,
     *vdsm.ITEMS,
+    *ovs_pmd.ITEMS,
+    *ovs.ITEMS,
 )

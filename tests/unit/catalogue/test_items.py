@@ -55,6 +55,16 @@ def test_conflicts_are_mutual(item: AnyItem) -> None:
         assert item.id in BY_ID[other].conflicts, f"{other} does not know of {item.id}"
 
 
+ELSEWHERE = {"R6", "R18"}
+"""Conflict rules that no single host can answer: from which host a guest will migrate, and how many
+nodes a cluster has."""
+
+
+def test_every_conflict_rule_is_carried_out_where_one_host_can_tell() -> None:
+    carried = {item.rule for item in ITEMS if item.rule is not None}
+    assert carried == {f"R{number}" for number in range(1, 22)} - ELSEWHERE
+
+
 @each_item
 def test_a_figure_has_its_source_and_conditions(item: AnyItem) -> None:
     if item.effect == NO_FIGURE:
