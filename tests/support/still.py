@@ -16,7 +16,9 @@ MOVING = {
     "free",
     "free_bytes",
     "ksm_pages_sharing",
+    "memory_bytes",  # the balloon of a virtual machine
     "pressure",
+    "total_bytes",
     "net.netfilter.nf_conntrack_count",
 }
 """Fields and sysctls that differ between two reads of a host on which nobody changed anything."""
