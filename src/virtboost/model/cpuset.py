@@ -15,7 +15,7 @@ from functools import lru_cache
 MAX_CPU_ID = 65535
 """The largest id accepted.  Linux's own limit is 8191 (``NR_CPUS``); more is rubbish."""
 
-_ITEM = re.compile(r"(\d{1,6})(?:-(\d{1,6})(?::(\d{1,6})/(\d{1,6}))?)?")
+_ITEM = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6})(?::([0-9]{1,6})/([0-9]{1,6}))?)?")
 
 
 class CpuSet:
@@ -173,7 +173,7 @@ def _parse_item(item: str, text: str) -> int:
         return ((1 << (last - first + 1)) - 1) << first
     used, group = int(match[3]), int(match[4])
     if not 0 < used <= group:
-        raise ValueError(f"{item!r}: a stride takes 1 to {group} of {group}")
+        raise ValueError(f"{item!r} in a list of CPUs takes {used} of each {group}")
     return sum(1 << cpu for cpu in range(first, last + 1) if (cpu - first) % group < used)
 
 
