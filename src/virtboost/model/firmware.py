@@ -33,6 +33,14 @@ HPE: *Bios resource definitions of iLO 5* (servermanagementportal.ext.hpe.com); 
 ``ProcAmdIoVt`` by the maker of the CPU.
 """
 
+_VIRTUAL = (
+    *("KVM", "OpenStack", "KubeVirt", "Amazon EC2", "QEMU", "VMware", "VMW", "innotek GmbH"),
+    *("VirtualBox", "Oracle Corporation", "Xen", "Bochs", "Parallels", "BHYVE", "Hyper-V"),
+    *("Apple Virtualization", "Google Compute Engine", "EFI Development Kit II", "EDK II"),
+)
+"""How DMI of a virtual machine begins: the table of systemd (src/basic/virt.c), and the firmware
+that guests of QEMU start with whatever their cloud calls the machine (OVMF)."""
+
 
 class MemoryModule(Struct, frozen=True, kw_only=True):
     """One slot of memory (SMBIOS type 17)."""
@@ -76,3 +84,9 @@ class Firmware(Struct, frozen=True, kw_only=True):
         told = self.bios_settings or {}
         found = (told[attribute] for attribute in BIOS_ATTRIBUTES[name] if attribute in told)
         return next(found, None)
+
+    @property
+    def virtual(self) -> bool | None:
+        """Whether this is a virtual machine; None where the firmware tells nothing."""
+        told = [name for name in (self.vendor, self.product, self.bios_vendor) if name]
+        return any(name.startswith(_VIRTUAL) for name in told) if told else None

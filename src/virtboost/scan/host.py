@@ -60,6 +60,7 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
     identity = cpu.parse_identity(capture, gaps)
     arch = kernel.parse_arch(capture, arm=identity.implementer is not None)
     nodes = numa.parse(capture, gaps)
+    server = firmware.parse(capture, gaps)
     devices = pci.parse(capture, gaps, nodes)
     interfaces = net.parse(capture, gaps, devices)
     return Host(
@@ -67,12 +68,15 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
         arch=arch,
         cpu=identity,
         topology=topology.parse(
-            capture, gaps, nodes=nodes, kunpeng_920=identity.generation == KUNPENG_920
+            capture,
+            gaps,
+            nodes=nodes,
+            kunpeng_920=identity.generation == KUNPENG_920 and server.virtual is False,
         ),
         memory=memory.parse(capture, gaps, arch=arch),
         power=cpu.parse_power(capture),
         kernel=kernel.parse(capture, gaps),
-        firmware=firmware.parse(capture, gaps),
+        firmware=server,
         services=service.parse(capture, gaps),
         pci=devices,
         net=interfaces,

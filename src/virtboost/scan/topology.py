@@ -73,7 +73,8 @@ def parse(
         capture: With ``SOURCES``.
         gaps: Gets what is not told.
         nodes: The NUMA nodes, from ``scan/numa.py``.
-        kunpeng_920: Whether CPU clusters may be inferred, since the part number is Kunpeng 920's.
+        kunpeng_920: Whether CPU clusters may be inferred: the part number is Kunpeng 920's, and
+            the firmware is a server's.  A guest has the part number and not the clusters.
     """
     lists = capture.entries(CPU_LISTS).get(CPUS, {})
     places = _places(capture, cpu_list(lists.get("online")))
@@ -197,8 +198,8 @@ def _inferred_clusters(
     """Group the cores of each L3 of a Kunpeng 920 by four.
 
     The numbering is by die and then by cluster (Huawei's 5250 and the 128-CPU capture agree).
-    Nothing is inferred where an L3's CPUs are not one run of whole clusters: an offline CPU or
-    another numbering would put the borders wrong.
+    Nothing is inferred where an L3's CPUs are not one run of whole clusters that begins where a
+    cluster does: an offline CPU or another numbering would put the borders wrong.
     """
     clusters: list[CpuCluster] = []
     size = KUNPENG_920_CLUSTER_CORES
@@ -208,7 +209,7 @@ def _inferred_clusters(
         return ()
     for cpus in level_3:
         ids = list(cpus)
-        if len(ids) % size or ids != list(range(ids[0], ids[0] + len(ids))):
+        if ids[0] % size or len(ids) % size or ids != list(range(ids[0], ids[0] + len(ids))):
             return ()
         for first in range(ids[0], ids[0] + len(ids), size):
             clusters.append(
