@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from support.captures import CAPTURES, MISSING, archives, unpacked
+from support.captures import CAPTURES, MISSING, archives, name_of, unpacked
 from support.oracles import Lscpu, Lstopo
 from virtboost.model.cpuset import union
 from virtboost.model.topology import Topology
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
     root: Path | None
 
 
-@pytest.fixture(scope="module", params=[None, *archives()], ids=lambda p: p.name if p else "live")
+@pytest.fixture(scope="module", params=[None, *archives()], ids=name_of)
 def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     archive: Path | None = request.param
     if archive is None:

@@ -38,3 +38,10 @@ def unpacked(archive: Path, folder: Path) -> Path:
     if (folder / "sys").is_dir():
         return folder
     return next(below for below in folder.iterdir() if (below / "sys").is_dir())
+
+
+def name_of(archive: Path | None) -> str:
+    """Return what a test calls a recording; None is this machine."""
+    if archive is None:
+        return "live"
+    return archive.name.split(".")[0] if archive.parent == CAPTURES else archive.parent.name
