@@ -14,7 +14,7 @@ from virtboost.model.wording import size
 KINDS = ("socket", "die", "node", "cache", "cluster", "core")
 """From the outside to the inside where two have the same CPUs."""
 
-WIDEST = 1200
+WIDEST = 1240
 """Pixels that a picture may be wide: a laptop's screen."""
 
 _SHAPES = (1.0, 1.4, 2.0, 2.8)
@@ -198,7 +198,7 @@ def _arranged(
     def ugliness(columns: int) -> float:
         rows = math.ceil(count / columns)
         too_wide = 100.0 if columns > 1 and columns * width > WIDEST else 0.0
-        ragged = 0.6 if count % columns else 0.0
+        ragged = 1.0 if count % columns else 0.0
         return too_wide + ragged + abs(math.log(columns * width / (rows * height) / style.shape))
 
     columns = count if in_a_row else min(range(1, count + 1), key=ugliness)

@@ -98,4 +98,4 @@ def test_a_socket_of_128_cpus_without_anything_inside_fits_a_screen() -> None:
     plain = topology([CpuSet(range(CPUS))], [], [], [])
     drawing = draw(plain)
     assert drawing.boxes[0].columns in (6, 8)
-    assert all(box.width <= 1200 for box in walk(drawing.boxes))
+    assert all(box.width <= 1240 for box in walk(drawing.boxes))
