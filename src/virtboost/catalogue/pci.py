@@ -47,8 +47,10 @@ def _iommu(host: Host, _: Host, wanted: Wanted) -> Outcome:
     grouped = sum(device.iommu_group is not None for device in host.pci)
     if grouped:
         return Ok(f"{grouped} PCI devices in IOMMU groups")
+    told = host.firmware.setting("smmu")
     return Wrong(
-        found="no PCI device is in an IOMMU group",
+        found="no PCI device is in an IOMMU group"
+        + ("" if told is None else f"; the BIOS says {told}"),
         wanted="SMMU on" if host.arch == "aarch64" else "IOMMU on",
         reason=f"{listed(needs)} cannot work without it",
         changes=_switch_on(host),
