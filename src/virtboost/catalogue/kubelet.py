@@ -60,9 +60,18 @@ def setting(agent: Agent, key: str) -> str | None:
     return agent.options.get(FLAGS[key]) or agent.options.get(key)
 
 
-def _tap(agent: Agent) -> bool:
+def _proxied(agent: Agent) -> bool:
     """Tell whether the kubelet talks to its runtime through Kunpeng's TAP proxy."""
     return any(TAP_SOCKET in value for value in agent.options.values())
+
+
+def _tap(host: Host, agent: Agent) -> bool:
+    """Tell whether TAP is here: as a proxy, as a process, or as a container."""
+    return (
+        _proxied(agent)
+        or host.agent("kunpeng-tap") is not None
+        or any("kunpeng-tap" in f"{c.name} {c.image or ''}" for c in host.containers)
+    )
 
 
 def _policy(agent: Agent, key: str) -> str:
@@ -73,7 +82,7 @@ TAP_PLACES = "Kunpeng TAP places pods here; see kubelet.tap"
 
 
 def _cpu_manager(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
-    if _tap(agent):
+    if _tap(host, agent):
         return NotApplicable(TAP_PLACES)
     policy = _policy(agent, "cpuManagerPolicy")
     if wanted.accepts(policy):
@@ -129,7 +138,7 @@ def _text(agent: Agent, key: str) -> str:
 
 
 def _topology_manager(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
-    if _tap(agent):
+    if _tap(host, agent):
         return NotApplicable(TAP_PLACES)
     policy = _policy(agent, "topologyManagerPolicy")
     nodes = len(host.topology.numa_nodes)
@@ -152,9 +161,8 @@ def _topology_manager(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
 
 
 def _tap_policy(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
-    nri = [c for c in host.containers if "kunpeng-tap" in f"{c.name} {c.image or ''}"]
-    if not _tap(agent) and not nri:
-        return NotApplicable("neither the kubelet's endpoint nor a container is Kunpeng TAP's")
+    if not _tap(host, agent):
+        return NotApplicable("neither the kubelet's endpoint nor a process is Kunpeng TAP's")
     policy = _policy(agent, "topologyManagerPolicy")
     if not wanted.accepts(policy):
         return Wrong(
@@ -162,7 +170,7 @@ def _tap_policy(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
             wanted=wanted.text,
             reason="both choose NUMA nodes: the kubelet refuses pods that TAP has room for",
         )
-    return Ok(f"TAP, topology manager {policy}") if _tap(agent) else _nri(host)
+    return Ok(f"TAP, topology manager {policy}") if _proxied(agent) else _nri(host)
 
 
 _NRI_SINCE = (1, 7)
@@ -183,7 +191,7 @@ def _nri(host: Host) -> Outcome:
 
 
 def _memory_manager(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
-    if _tap(agent):
+    if _tap(host, agent):
         return NotApplicable(TAP_PLACES)
     if _policy(agent, "cpuManagerPolicy") != "static":
         return NotApplicable("the CPU manager pins no pods, so their memory has no node")
@@ -324,7 +332,7 @@ ITEMS = (
             "TAP sits between kubelet and runtime and keeps burstable pods on a NUMA node as well. "
             "The topology manager answers earlier and knows nothing of it, so its policy must be "
             "none. As an NRI plugin, TAP needs containerd 1.7. TAP is found by the kubelet's "
-            "runtime endpoint or by its own container; without either it cannot be seen."
+            "runtime endpoint or by its own process or container."
         ),
         sources=(TAP,),
         by_hand=kubelet_setting("topologyManagerPolicy: none"),

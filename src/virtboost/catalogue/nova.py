@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from virtboost.catalogue.commands import nova_option, without_nova_option
 from virtboost.catalogue.conditions import ARM, NUMA
 from virtboost.catalogue.item import (
     NO_FIGURE,
+    Condition,
     Item,
     NotApplicable,
     Ok,
@@ -30,6 +33,18 @@ COMPUTES: Subjects[Agent] = Subjects(
     none="there is no nova-compute",
     gap="agents",
 )
+
+
+COMPUTE = Condition(
+    when="guests of Nova run here: there is libvirt or a nova-compute, and not only a nova.conf",
+    otherwise="there is a nova.conf at most, as a controller has it: neither libvirt nor guests",
+    holds=lambda host: host.libvirt is not None or bool(host.guests) or _in_container(host),
+    gap="libvirt",
+)
+
+
+def _in_container(host: Host) -> bool:
+    return any(re.search("nova[_-](compute|libvirt)", c.name) for c in host.containers)
 
 
 def cpu_set(agent: Agent, option: str) -> CpuSet:
@@ -216,6 +231,7 @@ ITEMS = (
         sources=(OSP_NFV, NOVA_CONFIG),
         by_hand=nova_option("DEFAULT", "reserved_host_memory_mb", "4096"),
         undo_by_hand=nova_option("DEFAULT", "reserved_host_memory_mb", "OLD"),
+        applies=(COMPUTE,),
         subjects=COMPUTES,
         wanted=Wanted(">= 4096"),
         judge=_reserved_memory,
@@ -240,6 +256,7 @@ ITEMS = (
             "systemctl restart openstack-nova-compute  # Debian: nova-compute"
         ),
         undo_by_hand=without_nova_option("DEFAULT", "reserved_huge_pages"),
+        applies=(COMPUTE,),
         subjects=COMPUTES,
         judge=_reserved_huge_pages,
     ),
@@ -289,7 +306,7 @@ ITEMS = (
         sources=(NOVA_CONFIG, "Nova, bug 1940668: https://bugs.launchpad.net/nova/+bug/1940668"),
         by_hand=nova_option("compute", _PACKING, "False"),
         undo_by_hand=nova_option("compute", _PACKING, "True"),
-        applies=(NUMA,),
+        applies=(COMPUTE, NUMA),
         subjects=COMPUTES,
         wanted=Wanted("false"),
         judge=_packing,
@@ -312,6 +329,7 @@ ITEMS = (
         by_hand=nova_option("libvirt", "cpu_mode", "host-passthrough"),
         undo_by_hand=nova_option("libvirt", "cpu_mode", "OLD"),
         rule="R7",
+        applies=(COMPUTE,),
         subjects=COMPUTES,
         judge=_cpu_mode,
     ),
@@ -332,7 +350,7 @@ ITEMS = (
         sources=(NOVA_CONFIG,),
         by_hand=nova_option("libvirt", "num_pcie_ports", "16"),
         undo_by_hand=nova_option("libvirt", "num_pcie_ports", "0"),
-        applies=(ARM,),
+        applies=(COMPUTE, ARM),
         subjects=COMPUTES,
         wanted=Wanted(">= 1"),
         judge=_pcie_ports,
@@ -360,6 +378,7 @@ ITEMS = (
             "crudini --del /etc/nova/nova.conf libvirt tx_queue_size\n"
             + without_nova_option("libvirt", "rx_queue_size")
         ),
+        applies=(COMPUTE,),
         subjects=COMPUTES,
         wanted=Wanted(">= 1024"),
         judge=_queue_sizes,

@@ -8,7 +8,7 @@ from virtboost.catalogue.commands import nova_option, without_nova_option
 from virtboost.catalogue.conditions import ISOLATED, NUMA
 from virtboost.catalogue.guest import SMT
 from virtboost.catalogue.item import NO_FIGURE, Item, NotApplicable, Ok, Outcome, Unknown, Wrong
-from virtboost.catalogue.nova import COMPUTES, PLATFORMS, cpu_set
+from virtboost.catalogue.nova import COMPUTE, COMPUTES, PLATFORMS, cpu_set
 from virtboost.catalogue.sources import (
     KVM_GUIDE,
     NOVA_CONFIG,
@@ -242,6 +242,7 @@ ITEMS = (
             + nova_option("DEFAULT", "reserved_host_cpus", "OLD")
         ),
         rule="R15",
+        applies=(COMPUTE,),
         subjects=COMPUTES,
         judge=_pin_options,
     ),
@@ -262,6 +263,7 @@ ITEMS = (
         sources=(NOVA_CONFIG,),
         by_hand=EDIT,
         undo_by_hand=UNEDIT,
+        applies=(COMPUTE,),
         subjects=COMPUTES,
         judge=_sets_exist,
     ),
@@ -282,7 +284,7 @@ ITEMS = (
         sources=(NOVA_TOPOLOGY, OSP_NFV),
         by_hand=EDIT,
         undo_by_hand=UNEDIT,
-        applies=(SMT,),
+        applies=(COMPUTE, SMT),
         subjects=COMPUTES,
         judge=_whole_cores,
     ),
@@ -303,6 +305,7 @@ ITEMS = (
         sources=(NOVA_CONFIG, KVM_GUIDE),
         by_hand=EDIT,
         undo_by_hand=UNEDIT,
+        applies=(COMPUTE,),
         subjects=COMPUTES,
         wanted=Wanted(">= 2"),
         judge=_host_cpus,
@@ -323,6 +326,7 @@ ITEMS = (
         sources=(OSP_NFV,),
         by_hand=EDIT,
         undo_by_hand=UNEDIT,
+        applies=(COMPUTE,),
         subjects=COMPUTES,
         judge=_pmd_cpus,
     ),
@@ -344,7 +348,7 @@ ITEMS = (
         sources=(NOVA_TOPOLOGY,),
         by_hand=EDIT,
         undo_by_hand=UNEDIT,
-        applies=(NUMA,),
+        applies=(COMPUTE, NUMA),
         subjects=COMPUTES,
         judge=_node_balance,
     ),
@@ -365,7 +369,7 @@ ITEMS = (
         sources=(NOVA_TOPOLOGY, OSP_NFV),
         by_hand=EDIT,
         undo_by_hand=UNEDIT,
-        applies=(ISOLATED,),
+        applies=(COMPUTE, ISOLATED),
         subjects=COMPUTES,
         judge=_isolated,
     ),
@@ -387,6 +391,7 @@ ITEMS = (
         sources=(OSP_TUNING, NOVA_CONFIG),
         by_hand=EDIT,
         undo_by_hand=UNEDIT,
+        applies=(COMPUTE,),
         subjects=COMPUTES,
         judge=_shared_set,
     ),

@@ -33,14 +33,14 @@ SWITCHES: Subjects[Ovs] = Subjects(
     kind="ovs",
     select=lambda host: () if host.ovs is None else (("", host.ovs),),
     none="there is no Open vSwitch",
-    gap="ovs",
+    gap="Open vSwitch",
 )
 
 USERSPACE = Condition(
     when="Open vSwitch has a bridge with the userspace datapath and DPDK",
     otherwise="Open vSwitch forwards in the kernel, or not at all",
     holds=lambda host: host.ovs is not None and host.ovs.dpdk_initialized,
-    gap="ovs",
+    gap="Open vSwitch",
 )
 
 NO_PMD = "which pCPUs the PMD threads run on"
