@@ -71,7 +71,7 @@ def _memory_limit(host: Host, _: Host, wanted: Wanted) -> Outcome:
     if unlimited:
         return Wrong(
             found=f"{len(unlimited)} of {len(containers)} without a limit: {listed(unlimited)}",
-            wanted="a memory limit for each container",
+            wanted="a limit for each",
             reason="one that leaks makes the kernel kill programs of its neighbours",
         )
     total = sum(limit for limit in limits if limit is not None)
@@ -95,7 +95,7 @@ def _log_growth(host: Host, _: Host, wanted: Wanted) -> Outcome:
     return Wrong(
         found=f"{len(growing)} of {len(containers)} log to {GROWING} without max-size: "
         f"{listed(growing)}",
-        wanted="max-size and max-file, or the driver local",
+        wanted="max-size, or the driver local",
         reason="the files grow until the disk under /var/lib/docker is full, for everybody",
     )
 
@@ -142,7 +142,7 @@ def _image_arch(host: Host, container: Container, wanted: Wanted) -> Outcome:
         return NotApplicable("an x86_64 CPU runs 32-bit programs itself")
     return Wrong(
         found=f"{container.image_arch} on {host.arch}",
-        wanted=f"an image for {host.arch}, or one for both",
+        wanted=host.arch,
         reason="QEMU interprets every instruction of it (binfmt_misc); without that it would not "
         "start",
     )

@@ -113,7 +113,7 @@ def _overlap(host: Host, _: Host, wanted: Wanted) -> Outcome:
         return Ok(f"{len(placed)} containers on {len(pools)} cpusets")
     return Wrong(
         found=listed(clashes),
-        wanted="cpusets that are equal or apart, with room for their quotas",
+        wanted="cpusets equal or apart",
         reason="a container waits on pCPUs that it was given, while others of its own are idle",
     )
 
@@ -158,7 +158,7 @@ def _quota(host: Host, container: Container, wanted: Wanted) -> Outcome:
         return Ok(found)
     return Wrong(
         found=f"{found} ({cpus})",
-        wanted=f"no quota, or {len(cpus)} CPUs",
+        wanted=f"{len(cpus)} CPUs, or no quota",
         reason="it is stopped for the rest of each period while pCPUs that it was given are idle",
     )
 

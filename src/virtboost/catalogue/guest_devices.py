@@ -104,7 +104,7 @@ def _disk_scsi(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         return Ok(listed(f"{disk.target} on {disk.bus}" for disk in disks))
     return Wrong(
         found=f"{listed(scsi)} on virtio-scsi",
-        wanted="virtio-blk (bus='virtio')",
+        wanted="virtio-blk",
         reason="each request passes QEMU's SCSI layer and the guest's, which do nothing for a disk",
     )
 
@@ -178,7 +178,7 @@ def _nic_queues(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         return Ok(f"queues of {found}")
     return Wrong(
         found=f"queues of {found}",
-        wanted=f"up to {guest.vcpu_count}, one for each vCPU",
+        wanted=f"{guest.vcpu_count}, one for each vCPU",
         reason=f"one vCPU takes all packets for {guest.vcpu_count}",
     )
 

@@ -93,7 +93,7 @@ def _x86_cpu(guest: Guest) -> Outcome:
         return Ok(found)
     return Wrong(
         found=found,
-        wanted="host-passthrough, host-model or a model of this generation",
+        wanted="a model of this generation",
         reason="the guest lacks instructions that the CPU has, such as AES and AVX",
     )
 

@@ -144,7 +144,7 @@ def _kae_pages(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         return Ok("base pages")
     return Wrong(
         found=f"huge pages of {listed(size(each) for each in guest.page_sizes_bytes if each)}",
-        wanted="base pages, or migration without KAE",
+        wanted="base pages",
         reason="QEMU with KAE compression is not made for guests on huge pages",
     )
 
@@ -157,7 +157,7 @@ def _shared_memory(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         return Ok("shared memory")
     return Wrong(
         found=f"{len(ports)} vhost-user interfaces, private memory",
-        wanted="<access mode='shared'/>",
+        wanted="shared memory",
         reason="the switch cannot read the guest's rings: the interfaces carry no packet",
     )
 

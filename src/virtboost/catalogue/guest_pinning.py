@@ -201,7 +201,7 @@ def _cluster_range(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         )
     return Wrong(
         found=listed(f"vCPU {vcpu} on {pin}" for vcpu, pin in guest.vcpu_pins.items()),
-        wanted="each vCPU pinned to all pCPUs of one CPU cluster",
+        wanted="a CPU cluster for each vCPU",
         reason="inside a CPU cluster a vCPU may move without losing the L3 tag",
     )
 

@@ -170,7 +170,7 @@ def _vcpus_fit(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         return Ok(found)
     return Wrong(
         found=f"{found} ({cpus})",
-        wanted=f"at most {len(cpus)} vCPUs, or {guest.vcpu_count} pCPUs",
+        wanted=f"at most {len(cpus)} vCPUs",
         reason="its own vCPUs take time from each other: a spinning one keeps the one that holds "
         "the lock from running",
     )
@@ -238,7 +238,7 @@ def _first_cpus(host: Host, _: Host, wanted: Wanted) -> Outcome:
         return Ok(f"pCPUs {FIRST_CPUS} carry no pinned vCPU")
     return Wrong(
         found=listed(f"{vcpus[0]} on pCPU {pcpu}" for pcpu, vcpus in sorted(taken.items())),
-        wanted=f"pCPUs {FIRST_CPUS} without pinned vCPUs",
+        wanted=f"no vCPU on pCPUs {FIRST_CPUS}",
         reason="interrupts and kernel threads that nobody placed land on the first pCPUs",
     )
 

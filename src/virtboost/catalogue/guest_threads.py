@@ -94,7 +94,7 @@ def _apart(host: Host, guest: Guest, found: str, shared: CpuSet) -> Outcome:
     change = GuestEmulatorPin(guest=guest.name, cpus=spare)
     return Wrong(
         found=f"{found}; vCPUs are pinned to {shared}",
-        wanted=f"pCPUs without vCPUs, such as {spare}" if spare else "pCPUs without vCPUs",
+        wanted=f"pCPUs {spare}" if spare else "pCPUs without vCPUs",
         reason="whatever QEMU's main loop does takes time from a vCPU that cannot move away",
         changes=(change,) if spare else (),
     )
@@ -129,7 +129,7 @@ def _iothread_pins(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
             f"I/O thread {thread} on {'all pCPUs' if cpus is None else cpus}"
             for thread, cpus in bad.items()
         ),
-        wanted=f"pCPUs without vCPUs, such as {spare}" if spare else "pCPUs without vCPUs",
+        wanted=f"pCPUs {spare}" if spare else "pCPUs without vCPUs",
         reason="an I/O thread polls: on a vCPU's pCPU it takes the time that its own guest needs",
         changes=tuple(changes),
     )
@@ -172,7 +172,7 @@ def _gicv4_floating(host: Host, _: Host, wanted: Wanted) -> Outcome:
         return Ok(f"{len(floating)} guests float on {release}, which has the patch")
     return Wrong(
         found=f"{len(floating)} guests float: {listed(guest.name for guest in floating)}",
-        wanted="1:1 pins, the kernel of openEuler 24.03 SP3, or kvm-arm.vgic_v4_enable=0",
+        wanted="1:1 pins, or a patched kernel",
         reason="each move of a vCPU sends a VMOVP under one lock of the whole host",
     )
 
@@ -194,7 +194,7 @@ def _pv_locks(host: Host, _: Host, wanted: Wanted) -> Outcome:
         return Ok(f"{vcpus} vCPUs on {room} pCPUs, openEuler: PV-sched is on by default")
     return Wrong(
         found=f"{vcpus} vCPUs on {room} pCPUs, {distribution} without PV-sched",
-        wanted="a host kernel with PV-sched (openEuler 20.03 SP1 or later), in the guests as well",
+        wanted="a kernel with PV-sched",
         reason="a vCPU spins for a lock whose holder does not run",
     )
 
@@ -207,7 +207,7 @@ def _hint_dedicated(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
     floating = listed(str(v) for v in vcpu_ids(guest) if len(guest.vcpu_pins.get(v, ())) != 1)
     return Wrong(
         found=f"hint-dedicated, and vCPUs {floating} float",
-        wanted="no hint-dedicated, or a pCPU for each vCPU",
+        wanted="a pCPU for each vCPU",
         reason="the guest was told that its vCPUs are never preempted: it spins for locks instead "
         "of giving up the pCPU",
     )

@@ -264,7 +264,7 @@ def _cells(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
 def _cells_wrong(wrong: list[str]) -> Wrong:
     return Wrong(
         found=listed(wrong),
-        wanted="vCPUs and memory of a cell on one node",
+        wanted="each cell on one node",
         reason="the guest keeps programs near memory that is far: it believes what it is told",
     )
 

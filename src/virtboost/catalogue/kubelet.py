@@ -127,7 +127,7 @@ def _reserved_amount(agent: Agent) -> Outcome:
         return Ok(listed(given))
     return Wrong(
         found="static CPU manager, and no pCPU reserved",
-        wanted="reservedSystemCPUs, or cpu in kubeReserved or systemReserved",
+        wanted="reservedSystemCPUs",
         reason="the kubelet does not start: it must keep something for the shared pool",
     )
 
@@ -146,7 +146,7 @@ def _topology_manager(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
     if policy != "none" and nodes > limit:
         return Wrong(
             found=f"{policy} on {nodes} NUMA nodes",
-            wanted=f"max-allowable-numa-nodes of {nodes} or more",
+            wanted=f"max-allowable-numa-nodes {nodes}",
             reason=f"the kubelet refuses a topology manager on more than {limit} nodes",
         )
     if _policy(agent, "cpuManagerPolicy") != "static":
@@ -185,7 +185,7 @@ def _nri(host: Host) -> Outcome:
         return Ok(f"TAP as an NRI plugin of containerd {versions[0]}")
     return Wrong(
         found=f"TAP beside containerd {versions[0]}",
-        wanted="containerd 1.7 or later, or TAP as a proxy",
+        wanted="containerd 1.7 or later",
         reason="NRI came with containerd 1.7: the plugin is never asked",
     )
 
@@ -222,7 +222,7 @@ def _hugepages(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
         return Ok("huge pages on each NUMA node")
     return Wrong(
         found=f"no huge pages on nodes {listed(empty)}",
-        wanted="huge pages on each node that takes pods",
+        wanted="huge pages on each node",
         reason="a pod with huge pages is aligned to the other nodes only: it is refused while "
         "these have room",
     )

@@ -89,7 +89,7 @@ def _reserved_huge_pages(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
         return Ok(reserved)
     return Wrong(
         found="reserved_huge_pages is not set, and DPDK has huge pages",
-        wanted="a line for each node: the pages of dpdk-socket-mem",
+        wanted="the pages of dpdk-socket-mem",
         reason="Nova counts DPDK's pages as free and schedules guests that then do not start",
     )
 
@@ -149,7 +149,7 @@ def _cpu_mode(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
     if mode == "none":
         return Wrong(
             found="none",
-            wanted="host-model, host-passthrough or custom with cpu_models",
+            wanted="host-model",
             reason="guests get QEMU's basic CPU, without AES and AVX",
         )
     if mode == "custom" and not agent.options.get("libvirt.cpu_models"):
@@ -166,7 +166,7 @@ def _arm_mode(mode: str | None) -> Outcome:
         return Ok(mode or "not set: host-passthrough")
     return Wrong(
         found=str(mode),
-        wanted="host-passthrough, or not set",
+        wanted="host-passthrough",
         reason="KVM on aarch64 gives guests the host's CPU and no other: guests do not start",
     )
 

@@ -66,7 +66,7 @@ def _pin_options(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
     shown = listed(dict.fromkeys(key.partition(".")[2] for key in clash))
     return Wrong(
         found=f"{shown} together",
-        wanted="cpu_dedicated_set and cpu_shared_set alone",
+        wanted="the two sets alone",
         reason="nova-compute refuses to start with them",
     )
 
@@ -88,7 +88,7 @@ def _sets_exist(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
         return Ok(_told(sets))
     return Wrong(
         found=listed(problems),
-        wanted="sets of online pCPUs that have none in common",
+        wanted="online pCPUs, sets apart",
         reason="nova-compute refuses such sets and reports no pCPUs to placement",
     )
 
@@ -110,7 +110,7 @@ def _whole_cores(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
         return Ok(f"{len(cores)} whole cores")
     return Wrong(
         found=listed(f"{cpus & sets.dedicated} of core {cpus}" for cpus in halves),
-        wanted="both siblings of each core, or none",
+        wanted="whole cores",
         reason="the sibling that is left out runs the host's own work on the core of a pinned vCPU",
     )
 
@@ -142,7 +142,7 @@ def _pmd_cpus(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
         return Ok(f"PMD threads on {host.ovs.pmd_cpus}, guests on {sets.all}")
     return Wrong(
         found=f"pCPUs {both} are of PMD threads and in Nova's sets",
-        wanted="PMD threads on pCPUs that Nova does not give away",
+        wanted="PMD threads outside the sets",
         reason="a PMD thread takes all of its pCPU: a vCPU that Nova pins there gets half of it, "
         "and packets wait",
     )
@@ -176,7 +176,7 @@ def _isolated(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
     if lost := sets.shared & isolated:
         return Wrong(
             found=f"cpu_shared_set: pCPUs {lost} are isolated",
-            wanted="no isolated pCPU in cpu_shared_set",
+            wanted="no isolated pCPU there",
             reason="the scheduler does not balance isolated pCPUs: the vCPUs of floating guests "
             "pile up on one",
         )
@@ -184,7 +184,7 @@ def _isolated(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
     if sets.dedicated and exposed and exposed != sets.dedicated:
         return Wrong(
             found=f"cpu_dedicated_set: pCPUs {exposed} are not isolated, the others are",
-            wanted="all of cpu_dedicated_set isolated, or nothing of it",
+            wanted="all of it isolated, or none",
             reason="which guest is undisturbed depends on the pCPUs that it happens to get",
         )
     return Ok(f"isolated {isolated}; {_told(sets)}")

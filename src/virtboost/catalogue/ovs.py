@@ -32,7 +32,7 @@ def _socket_memory(host: Host, ovs: Ovs, wanted: Wanted) -> Outcome:
         return Ok(text)
     return Wrong(
         found=f"{text}: no memory for {listed(dry)}",
-        wanted="memory on each node that has a port or a PMD thread",
+        wanted="memory on each such node",
         reason="a node that the list leaves out gets 0: its buffers come from another node, or "
         "ports there fail",
     )
@@ -80,7 +80,7 @@ def _offload_on(capable: list[NetInterface]) -> Outcome:
     if not capable:
         return Wrong(
             found="hw-offload is on, and no port can take flows",
-            wanted="ports with hw-tc-offload, in switchdev mode",
+            wanted="ports in switchdev mode",
             reason="each flow is offered to the NIC in vain, and forwarded by the kernel",
         )
     untold = [interface.name for interface in capable if not interface.offloads]

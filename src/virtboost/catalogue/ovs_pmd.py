@@ -101,7 +101,7 @@ def _pmd_node(host: Host, ovs: Ovs, wanted: Wanted) -> Outcome:
         return Wrong(
             found=", ".join(f"{name} is on node {node}" for name, node in far.items())
             + f", PMD threads on {', '.join(map(str, sorted(polled)))} (pCPUs {cpus})",
-            wanted="a PMD thread on the node of each port",
+            wanted="a PMD thread on its node",
             reason="each packet crosses to another node before anybody looks at it",
         )
     unknown = [name for name, node in nodes.items() if node is None]
@@ -122,7 +122,7 @@ def _pmd_guests(host: Host, ovs: Ovs, wanted: Wanted) -> Outcome:
         return Ok(f"PMD threads on {cpus}, vCPUs on {CpuSet(pinned)}")
     return Wrong(
         found=f"{listed(both)}, where a PMD thread polls",
-        wanted="vCPUs off the pCPUs of PMD threads",
+        wanted="pCPUs apart",
         reason="a PMD thread never sleeps: the vCPU gets half of the pCPU, and packets wait for it",
     )
 
@@ -143,7 +143,7 @@ def _pmd_isolated(host: Host, ovs: Ovs, wanted: Wanted) -> Outcome:
     who = [f"guest {name}" for name in floating] + [f"container {name}" for name in loose]
     return Wrong(
         found=f"pCPUs {exposed} of PMD threads are open to {listed(who)}",
-        wanted="isolated pCPUs (isolcpus), or guests and containers that stay off",
+        wanted="isolated pCPUs",
         reason="a PMD thread that is preempted drops packets: its queues fill in microseconds",
     )
 
@@ -163,7 +163,7 @@ def _pmd_siblings(host: Host, ovs: Ovs, wanted: Wanted) -> Outcome:
         return Ok(f"siblings {siblings} of PMD threads carry no pinned vCPU")
     return Wrong(
         found=f"{listed(busy)}, sibling of a PMD thread's pCPU",
-        wanted="both siblings for PMD threads, or one of them idle",
+        wanted="the sibling idle, or a PMD's",
         reason="a PMD thread is always busy: its sibling gets half of the core at best",
     )
 
@@ -186,7 +186,7 @@ def _auto_lb(host: Host, ovs: Ovs, wanted: Wanted) -> Outcome:
     return Wrong(
         found=f"PMD thread on pCPU {pmd.pcpu_id} is {max(busy) * 100:.0f} % busy with "
         f"{len(pmd.queues)} queues",
-        wanted=f"{wanted.text} % busy, or pmd-auto-lb=true",
+        wanted="pmd-auto-lb=true",
         reason="queues stay with the PMD thread that they were given at first",
         changes=(OvsOtherConfig(key="pmd-auto-lb", value="true"),),
     )
@@ -203,7 +203,7 @@ def _queues(host: Host, ovs: Ovs, wanted: Wanted) -> Outcome:
     queues = ", ".join(f"{port.name}: {port.options.get('n_rxq', '1')}" for port in ports(ovs))
     return Wrong(
         found=f"PMD threads on pCPUs {listed(idle)} poll nothing; queues of {queues}",
-        wanted="a queue for each PMD thread, or fewer of them",
+        wanted="a queue for each",
         reason="an idle PMD thread takes its pCPU whole all the same",
     )
 

@@ -40,7 +40,7 @@ def _resize_and_pin(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
         return Ok(found)
     return Wrong(
         found=found,
-        wanted="as many sockets as NUMA nodes",
+        wanted="as many sockets as nodes",
         reason="the engine's policy Resize and Pin NUMA leaves this host out",
     )
 
@@ -63,7 +63,7 @@ def _pinning(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
     cpus = reach(host, whole[0])
     return Wrong(
         found=f"guest {whole[0].name} is pinned to {cpus}; beside it {listed(beside)}",
-        wanted="a guest that is pinned to the whole host, alone on it",
+        wanted="such a guest alone",
         reason="Resize and Pin NUMA does not look at what else runs: these guests share its pCPUs",
     )
 
