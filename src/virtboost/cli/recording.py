@@ -37,7 +37,7 @@ def recorder(path: Path | None, *, redact: bool, many: bool) -> Callable[[Reader
 def _place(directory: Path, host: str) -> Path:
     """Return where the recording of one of many hosts goes."""
     directory.mkdir(parents=True, exist_ok=True)
-    stem = host.removeprefix("ssh://").rstrip("/").rpartition("/")[2]
+    stem = host.removeprefix("ssh://").strip("/")
     for suffix in TAR_SUFFIXES:
         stem = stem.removesuffix(suffix)
     name = re.sub(r"[^\w.@-]+", "_", stem)
