@@ -18,12 +18,13 @@ def recorder(path: Path | None, *, redact: bool, many: bool) -> Callable[[Reader
     """Return a function that scans a host and, with a ``path``, writes its recording."""
 
     def read(reader: Reader) -> Host:
-        capture = reader.read(SOURCES)
+        capture, name = reader.read(SOURCES), reader.name
         if redact:
-            capture = Redactor().capture(capture)
+            redactor = Redactor()
+            capture, name = redactor.capture(capture), redactor.text(name)
         if path is not None:
             about = Recording(
-                host=reader.name,
+                host=name,
                 version=__version__,
                 redacted=redact,
                 failures=capture.failures,

@@ -13,19 +13,31 @@ from collections.abc import Callable
 
 from virtboost.transport.source import Capture, Command, Entries, Files, Links, Output
 
+# Every repetition that can fail late is bounded: a host may send megabytes of almost-secrets.
 _UUID = re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b")
-_MAC = re.compile(r"(?<![0-9a-fA-F:])(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}(?![0-9a-fA-F:])")
+_MAC = re.compile(r"(?<![0-9a-fA-F:])(?:[0-9a-fA-F]{2}:){5,19}[0-9a-fA-F]{2}(?![0-9a-fA-F:])")
+"""Also the longer hardware addresses of InfiniBand and world-wide names of storage."""
 _IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w.-]*\w)")
-_IPV6 = re.compile(r"(?<![\w:.])[0-9a-fA-F]{1,4}:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*[0-9a-fA-F](?![\w:])")
-_SERIAL = re.compile(r"(?im)^(\s*(?:serial number|asset tag)\s*:[ \t]*)(\S.*)$")
+_IPV6 = re.compile(r"(?<![\w:.])(?=[0-9a-fA-F]{0,4}:)[0-9a-fA-F:.]{1,44}[0-9a-fA-F:](?![\w:])")
+_SERIAL = re.compile(r"(?im)^([ \t]*(?:serial number|asset tag)[ \t]*:[ \t]*)(\S.*)$")
 _SECRET = re.compile(
-    r"""(?imx)
-    ( (?<![\w-]) [\w.-]*
-      (?: passw(?:or)?d | secret | token | credential | private[_-]?key | api[_-]?key ) [\w.-]*
-      ["']? \s* [=:] \s* )
-    ( "[^"\n]*" | '[^'\n]*' | [^\s,;}&]+ )"""
+    r"""(?ix)
+    ( (?: passw(?:or)?d | secret | token | credential | private[_-]?key | key[_-]data
+        | api[_-]?key ) [\w.-]{0,64}
+      ["']? [ \t]{0,8} [=:] [ \t]{0,8} )
+    (?: (["']) (?: (?!\2) [^\\\n] | \\. ){0,4096} \2 | [^\s,;}&"']+ )"""
 )
-_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)([^\s@]+)(@)")
+"""A name that tells of a secret, and its value, in quotes (the second group) or not."""
+_PEM = re.compile(r"(-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----).*?(-----END|\Z)", re.DOTALL)
+_URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,256}:)([^\s@/]{1,1024})(@)")
+
+_REPLACED = {
+    "uuid": "00000000-0000-0000-0000-",
+    "mac": "02:00:00:",
+    "ipv4": "198.18.",
+    "ipv6": "2001:db8::",
+}
+"""How replacements begin: addresses kept for benchmarks (RFC 2544) and documents (RFC 3849)."""
 
 
 class Redactor:
@@ -58,7 +70,8 @@ class Redactor:
         """Return one text, redacted."""
         if len(text) < 8:
             return text
-        text = _SECRET.sub(r"\1REDACTED", _URL_PASSWORD.sub(r"\1REDACTED\3", text))
+        text = _PEM.sub(r"\1 REDACTED \2", _URL_PASSWORD.sub(r"\1REDACTED\3", text))
+        text = _SECRET.sub(r"\1\2REDACTED\2", text)
         text = _SERIAL.sub(r"\1REDACTED", text)
         text = _UUID.sub(self._numbered("uuid", _uuid), text)
         text = _MAC.sub(self._numbered("mac", _mac), text)
@@ -73,7 +86,7 @@ class Redactor:
 
     def _numbered(self, kind: str, form: Callable[[int], str]) -> Callable[[re.Match[str]], str]:
         seen = self._seen[kind]
-        prefix = form(0)[:-2]
+        prefix = _REPLACED[kind]
 
         def replace(match: re.Match[str]) -> str:
             value = match[0].lower()
@@ -95,18 +108,16 @@ class Redactor:
 
 
 def _uuid(number: int) -> str:
-    return f"00000000-0000-0000-0000-{number:012x}"
+    return f"{_REPLACED['uuid']}{number:012x}"
 
 
 def _mac(number: int) -> str:
-    return "02:00:00:{:02x}:{:02x}:{:02x}".format(*number.to_bytes(3))
+    return _REPLACED["mac"] + number.to_bytes(3).hex(":")
 
 
 def _ipv4(number: int) -> str:
-    """Return an address kept for benchmarks (RFC 2544), which routes nowhere."""
-    return "198.18.{}.{}".format(*divmod(number, 256))
+    return _REPLACED["ipv4"] + "{}.{}".format(*divmod(number % 65536, 256))
 
 
 def _ipv6(number: int) -> str:
-    """Return an address kept for documentation (RFC 3849)."""
-    return f"2001:db8::{number:x}"
+    return f"{_REPLACED['ipv6']}{number:x}"
