@@ -134,7 +134,7 @@ def _cgroup_driver(host: Host, engine: ContainerEngine, wanted: Wanted) -> Outco
 
 
 def _image_arch(host: Host, container: Container, wanted: Wanted) -> Outcome:
-    if container.image_arch is None or host.arch is None:
+    if not container.image_arch or not host.arch:
         return Unknown("the architecture of its image")
     if container.image_arch == host.arch:
         return Ok(container.image_arch)

@@ -54,7 +54,7 @@ def _pinned(host: Host, _: Host, wanted: Wanted) -> Outcome:
 
 def _one_node(host: Host, container: Container, wanted: Wanted) -> Outcome:
     cpus, mems = container.cpuset, container.node_ids
-    if cpus is None:
+    if not cpus:
         return NotApplicable(FLOATS)
     nodes = node_ids(host, cpus)
     biggest = max(len(node.cpus) for node in host.topology.numa_nodes)
@@ -76,7 +76,7 @@ def _one_node(host: Host, container: Container, wanted: Wanted) -> Outcome:
 
 
 def _mems(host: Host, container: Container, wanted: Wanted) -> Outcome:
-    if container.cpuset is None:
+    if not container.cpuset:
         return NotApplicable(FLOATS)
     nodes = node_ids(host, container.cpuset)
     if container.node_ids is not None:
@@ -164,7 +164,7 @@ def _quota(host: Host, container: Container, wanted: Wanted) -> Outcome:
 
 
 def _cluster_spread(host: Host, container: Container, wanted: Wanted) -> Outcome:
-    if container.cpuset is None:
+    if not container.cpuset:
         return NotApplicable(FLOATS)
     cpus = container.cpuset
     near = [

@@ -13,7 +13,6 @@ from virtboost.catalogue.guest import (
     FLOATS,
     GUESTS,
     PLATFORMS,
-    X86,
     affinity,
     confined,
     fits,
@@ -22,7 +21,16 @@ from virtboost.catalogue.guest import (
     reach,
     vcpu_ids,
 )
-from virtboost.catalogue.item import NO_FIGURE, Effect, Item, NotApplicable, Ok, Outcome, Wrong
+from virtboost.catalogue.item import (
+    NO_FIGURE,
+    Effect,
+    Item,
+    NotApplicable,
+    Ok,
+    Outcome,
+    Unknown,
+    Wrong,
+)
 from virtboost.catalogue.sources import (
     AUTO_TOPOLOGY,
     CLUSTER_AWARENESS,
@@ -37,7 +45,9 @@ from virtboost.model.change import GuestTopologyEdit
 from virtboost.model.cpuset import CpuSet, union
 from virtboost.model.guest import Guest, GuestCell, GuestTopology
 from virtboost.model.host import Host
-from virtboost.model.wording import listed
+from virtboost.model.wording import listed, size
+
+MISLED = "the guest's scheduler and programs keep to caches that are not there"
 
 Groups = frozenset[CpuSet]
 """vCPUs, grouped by what they share."""
@@ -225,16 +235,40 @@ def _auto_topology(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
 def _cache(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
     if not dedicated(guest):
         return NotApplicable(FLOATS)
+    if guest.caches:
+        return _described_caches(host, guest)
+    if host.arch != "x86_64":
+        return NotApplicable(f"nothing in its XML describes caches; upstream cannot on {host.arch}")
     if guest.cpu_mode != "host-passthrough":
         return NotApplicable(f"its CPU is {guest.cpu_mode or 'the default'}, not host-passthrough")
     found = guest.cache_mode or "passthrough, by default"
     if guest.cache_mode in (None, "passthrough"):
         return Ok(found)
+    return Wrong(found=found, wanted="passthrough", reason=MISLED)
+
+
+CACHE_NAMES = {
+    (1, "Data"): "l1d",
+    (1, "Instruction"): "l1i",
+    (2, "Unified"): "l2",
+    (3, "Unified"): "l3",
+}
+
+
+def _described_caches(host: Host, guest: Guest) -> Outcome:
+    cpus = reach(host, guest)
+    near = [cache for cache in host.topology.caches if not cache.cpus.isdisjoint(cpus)]
+    real = {CACHE_NAMES.get((cache.level, cache.type)): cache.size_bytes for cache in near}
+    untold = [name for name in guest.caches if real.get(name) is None]
+    if untold:
+        return Unknown(f"the size of the host's {listed(untold)}")
+    wrong = {name: told for name, told in guest.caches.items() if told != real[name]}
+    if not wrong:
+        return Ok(listed(f"{name} {size(told)}" for name, told in guest.caches.items()))
     return Wrong(
-        found=found,
-        wanted="passthrough",
-        reason="the guest's scheduler keeps together what shares a cache, and is told of none or "
-        "of a wrong one",
+        found=listed(f"{name} {size(told)}" for name, told in wrong.items()),
+        wanted=listed(f"{name} {size(real[name])}" for name in wrong),
+        reason=MISLED,
     )
 
 
@@ -347,13 +381,16 @@ ITEMS = (
         why=(
             "With host-passthrough, libvirt passes the caches on unless the XML says otherwise; "
             "an emulated L3 or none misleads the guest's scheduler. On aarch64, upstream libvirt "
-            "has no such setting; openEuler's <cacheinfo> is described in the topology awareness "
-            "guide and cannot be seen in a guest's standard XML."
+            "has no such setting; openEuler's has <cacheinfo>, whose sizes somebody wrote by hand "
+            "and which stay when the guest moves to another generation. A guest without it is no "
+            "finding: it needs patches that cannot be seen."
         ),
         sources=(LIBVIRT_DOMAIN, TOPOLOGY_AWARENESS),
-        by_hand="virsh edit GUEST  # in <cpu mode='host-passthrough'>: <cache mode='passthrough'/>",
-        undo_by_hand="virsh edit GUEST  # the <cache> that was there before",
-        applies=(X86,),
+        by_hand=(
+            "virsh edit GUEST  # in <cpu mode='host-passthrough'>: <cache mode='passthrough'/>\n"
+            "# openEuler on aarch64: <cacheinfo cache='l3' size='BYTES'/>"
+        ),
+        undo_by_hand="virsh edit GUEST  # the <cache> or <cacheinfo> that was there before",
         subjects=GUESTS,
         judge=_cache,
     ),

@@ -115,6 +115,8 @@ class Guest(Struct, frozen=True, kw_only=True):
     cpu_model: str | None = None
     cache_mode: str | None = None
     """``<cpu><cache mode>``: ``passthrough``, ``emulate``, ``disable``; None: default."""
+    caches: dict[str, int] = {}
+    """``<cacheinfo>`` of openEuler's libvirt: size in bytes by ``l1d``, ``l1i``, ``l2``, ``l3``."""
     disks: tuple[GuestDisk, ...] = ()
     nics: tuple[GuestNic, ...] = ()
     scsi_controllers: tuple[str, ...] = ()
