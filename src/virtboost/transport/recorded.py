@@ -289,7 +289,8 @@ def _only(path: Path, roots: Sequence[_Root]) -> _Root:
     if not roots:
         raise InputError(f"{path}: not a recording: it holds no sys/devices and no proc/cpuinfo")
     if len(roots) > 1:
-        raise InputError(f"{path}: holds {len(roots)} recordings; unpack it and name one of them")
+        which = "name" if path.is_dir() else "unpack it and name"
+        raise InputError(f"{path}: holds {len(roots)} recordings; {which} one of them")
     return roots[0]
 
 

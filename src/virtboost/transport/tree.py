@@ -417,4 +417,5 @@ def _content(file: int | None, *, at_once: bool) -> bytes | OSError | None:
 
 
 def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+    problem = error.strerror or str(error)
+    return problem[:1].lower() + problem[1:]
