@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from virtboost.catalogue.item import Condition
+from virtboost.model.agent import Agent
 from virtboost.model.cpuset import CpuSet, union
 from virtboost.model.guest import Guest
 from virtboost.model.host import Host
@@ -79,6 +80,21 @@ def _bound(host: Host, guest: Guest) -> bool:
     nodes = host.topology.numa_nodes
     pins = guest.vcpu_pins.values()
     return guest.pinned and all(any(pin <= node.cpus for node in nodes) for pin in pins)
+
+
+def proxied_by_tap(kubelet: Agent) -> bool:
+    """Tell whether the kubelet talks to its runtime through Kunpeng's TAP proxy."""
+    return any("kunpeng/tap" in value for value in kubelet.options.values())
+
+
+def runs_tap(host: Host) -> bool:
+    """Tell whether Kunpeng TAP is here: as the kubelet's proxy, a process, or a container."""
+    kubelet = host.agent("kubelet")
+    return (
+        (kubelet is not None and proxied_by_tap(kubelet))
+        or host.agent("kunpeng-tap") is not None
+        or any("kunpeng-tap" in f"{each.name} {each.image or ''}" for each in host.containers)
+    )
 
 
 NUMA = Condition(

@@ -268,8 +268,8 @@ ITEMS = (
         why=(
             "The size of a huge page follows from the base page: 2 MB, 32 MB and 1 GB (and 64 KB) "
             "with 4 KiB pages, 2 MB and 512 MB with 64 KiB pages. Guides for CentOS 7.6 on "
-            "Kunpeng ask for 512 MB because that kernel has 64 KiB pages; openEuler and Debian "
-            "kernels have 4 KiB. A size that does not exist is ignored, and so is the hugepages= "
+            "Kunpeng ask for 512 MB because that kernel has 64 KiB pages; others, such as "
+            "Debian's, have 4 KiB. A size that does not exist is ignored, and so is the hugepages= "
             "behind it: the pool is empty and nobody says so."
         ),
         sources=(HUGETLB_ARM, HUGETLB, KERNEL_PARAMETERS, OVERVIEW),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from virtboost.catalogue.commands import kubelet_setting
-from virtboost.catalogue.conditions import NUMA
+from virtboost.catalogue.conditions import NUMA, proxied_by_tap, runs_tap
 from virtboost.catalogue.item import (
     NO_FIGURE,
     Item,
@@ -17,7 +17,6 @@ from virtboost.catalogue.item import (
     Unknown,
     Wrong,
 )
-from virtboost.catalogue.numa import TAP_SOCKET
 from virtboost.catalogue.sources import (
     KUBERNETES_CGROUPS,
     KUBERNETES_CPUS,
@@ -60,20 +59,6 @@ def setting(agent: Agent, key: str) -> str | None:
     return agent.options.get(FLAGS[key]) or agent.options.get(key)
 
 
-def _proxied(agent: Agent) -> bool:
-    """Tell whether the kubelet talks to its runtime through Kunpeng's TAP proxy."""
-    return any(TAP_SOCKET in value for value in agent.options.values())
-
-
-def _tap(host: Host, agent: Agent) -> bool:
-    """Tell whether TAP is here: as a proxy, as a process, or as a container."""
-    return (
-        _proxied(agent)
-        or host.agent("kunpeng-tap") is not None
-        or any("kunpeng-tap" in f"{c.name} {c.image or ''}" for c in host.containers)
-    )
-
-
 def _policy(agent: Agent, key: str) -> str:
     return (setting(agent, key) or "none").lower()
 
@@ -82,7 +67,7 @@ TAP_PLACES = "Kunpeng TAP places pods here; see kubelet.tap"
 
 
 def _cpu_manager(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
-    if _tap(host, agent):
+    if runs_tap(host):
         return NotApplicable(TAP_PLACES)
     policy = _policy(agent, "cpuManagerPolicy")
     if wanted.accepts(policy):
@@ -138,7 +123,7 @@ def _text(agent: Agent, key: str) -> str:
 
 
 def _topology_manager(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
-    if _tap(host, agent):
+    if runs_tap(host):
         return NotApplicable(TAP_PLACES)
     policy = _policy(agent, "topologyManagerPolicy")
     nodes = len(host.topology.numa_nodes)
@@ -161,7 +146,7 @@ def _topology_manager(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
 
 
 def _tap_policy(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
-    if not _tap(host, agent):
+    if not runs_tap(host):
         return NotApplicable("neither the kubelet's endpoint nor a process is Kunpeng TAP's")
     policy = _policy(agent, "topologyManagerPolicy")
     if not wanted.accepts(policy):
@@ -170,7 +155,7 @@ def _tap_policy(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
             wanted=wanted.text,
             reason="both choose NUMA nodes: the kubelet refuses pods that TAP has room for",
         )
-    return Ok(f"TAP, topology manager {policy}") if _proxied(agent) else _nri(host)
+    return Ok(f"TAP, topology manager {policy}") if proxied_by_tap(agent) else _nri(host)
 
 
 _NRI_SINCE = (1, 7)
@@ -191,7 +176,7 @@ def _nri(host: Host) -> Outcome:
 
 
 def _memory_manager(host: Host, agent: Agent, wanted: Wanted) -> Outcome:
-    if _tap(host, agent):
+    if runs_tap(host):
         return NotApplicable(TAP_PLACES)
     if _policy(agent, "cpuManagerPolicy") != "static":
         return NotApplicable("the CPU manager pins no pods, so their memory has no node")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from virtboost.catalogue.commands import bios, sysctl, with_arguments, without_arguments
-from virtboost.catalogue.conditions import BOUND_GUESTS, NUMA, bound_guests
+from virtboost.catalogue.conditions import BOUND_GUESTS, NUMA, bound_guests, runs_tap
 from virtboost.catalogue.item import (
     HOST,
     NO_FIGURE,
@@ -23,9 +23,6 @@ from virtboost.model.change import KernelArgument, Sysctl
 from virtboost.model.host import Host
 from virtboost.model.topology import Topology
 from virtboost.model.wording import listed, size
-
-TAP_SOCKET = "kunpeng/tap"
-"""In the path of the socket that kubelet is told where TAP stands between it and the runtime."""
 
 
 def _balancing(host: Host, _: Host, wanted: Wanted) -> Outcome:
@@ -135,18 +132,12 @@ SEVERAL_SOCKETS = Condition(
 )
 
 
-def _tap(host: Host) -> bool:
-    kubelet = host.agent("kubelet")
-    return kubelet is not None and any(TAP_SOCKET in each for each in kubelet.options.values())
-
-
 TAP = Condition(
-    when="kubelet reaches its container runtime through Kunpeng TAP",
-    otherwise="no kubelet here reaches its container runtime through Kunpeng TAP",
-    holds=_tap,
-    gap="kubelet",
+    when="Kunpeng TAP places pods here",
+    otherwise="Kunpeng TAP does not run here",
+    holds=runs_tap,
+    gap="agents",
 )
-
 
 _NUMA_LAYOUT = "Advanced > Memory Configuration > One Numa Per Socket, and Die Interleaving"
 

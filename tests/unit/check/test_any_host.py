@@ -1,28 +1,47 @@
 """A check of any host, however odd, ends with a result for every item."""
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from support.hosts import hosts
 from virtboost.catalogue.catalogue import ITEMS
+from virtboost.catalogue.wanted import parse_wanted
 from virtboost.check.judge import check
 from virtboost.model.document import from_json, to_json
 from virtboost.model.finding import Report
 from virtboost.model.host import Host
 
+SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
+"""A host is large, which hypothesis warns of."""
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+WANTED = ("<= 10", ">= 0.5", "!= off", "= on", "none | 1", "0", "lots", "1e400", "<= inf")
+"""What a site may want of any item, sense or not."""
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
 @given(hosts())
 def test_a_check_never_raises(host: Host) -> None:
     report = check(host, ITEMS, name="any", proof_of_concept=True)
     assert {result.item for result in report.results} == {item.id for item in ITEMS}
     for result in report.results:
         if result.verdict == "finding":
-            assert result.found is not None and result.wanted and result.reason, result
+            assert result.found is not None and result.wanted is not None and result.reason, result
         elif result.verdict != "ok":
             assert result.reason, result
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@given(hosts(), st.sampled_from(WANTED).map(parse_wanted))
+def test_a_check_never_raises_whatever_the_site_wants(host: Host, wanted: object) -> None:
+    items = [
+        item if item.wanted is None else msgspec.structs.replace(item, wanted=wanted)
+        for item in ITEMS
+    ]
+    assert check(host, items, name="any", proof_of_concept=True).results
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
 @given(hosts())
 def test_a_report_is_a_document(host: Host) -> None:
     report = check(host, ITEMS, name="any", proof_of_concept=True)
