@@ -38,7 +38,7 @@ def print_documents(
         sys.stdout.write(to_json(good[0]) + "\n")
         return
     failed = [
-        {"host": name, "error": str(result)}
+        {"host": name, "error": printable(str(result))}
         for name, result in zip(names, results, strict=True)
         if isinstance(result, VirtboostError)
     ]

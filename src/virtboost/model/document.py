@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,6 +13,8 @@ from virtboost.model.cpuset import CpuSet
 
 T = TypeVar("T")
 
+_NOT_ASCII = re.compile(r"[^\n -~]")
+
 
 def to_builtins(value: object) -> Any:
     """Return ``value`` as dictionaries, lists, strings and numbers; CPU sets are cpulists."""
@@ -18,8 +22,13 @@ def to_builtins(value: object) -> Any:
 
 
 def to_json(value: object) -> str:
-    """Return ``value`` as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(value, enc_hook=_encode)).decode()
+    """Return ``value`` as indented JSON.
+
+    A character that does not print is escaped, not only those that JSON forbids: a terminal takes
+    U+009B for the beginning of a command.
+    """
+    text = msgspec.json.format(msgspec.json.encode(value, enc_hook=_encode)).decode()
+    return _NOT_ASCII.sub(lambda match: _shown(match[0]), text)
 
 
 def from_json(text: str | bytes, kind: type[T], source: str) -> T:
@@ -42,6 +51,10 @@ def from_json(text: str | bytes, kind: type[T], source: str) -> T:
 def json_schema(kind: type) -> dict[str, Any]:
     """Return the JSON Schema of a model class."""
     return msgspec.json.schema(kind, schema_hook=_schema)
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def _encode(value: object) -> str:
