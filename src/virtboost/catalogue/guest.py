@@ -99,6 +99,21 @@ def spare_cpus(host: Host, guest: Guest) -> CpuSet:
     return free & near or free
 
 
+def manager(host: Host) -> str | None:
+    """Return who makes the guests of this host: Nova, oVirt; None where virsh does."""
+    names = {"nova-compute": "Nova", "vdsm": "oVirt"}
+    return next((names[agent.name] for agent in host.agents if agent.name in names), None)
+
+
+def by_virsh(host: Host, *changes: Change) -> tuple[Change, ...]:
+    """Return changes to guests that virsh makes.
+
+    A cluster manager writes the XML anew at a guest's next start, and counts pCPUs by what it
+    wrote.  With a pin behind its back, it would give the pCPU away again.
+    """
+    return () if manager(host) is not None else changes
+
+
 def one_to_one(host: Host, guest: Guest) -> tuple[Change, ...]:
     """Return a pin for each vCPU where only one set of pCPUs comes into question.
 
@@ -113,10 +128,11 @@ def one_to_one(host: Host, guest: Guest) -> tuple[Change, ...]:
     alone = all(cpus.isdisjoint(reach(host, other)) for other in others)
     if not (same and alone and len(cpus) == len(vcpus) and cpus <= host.topology.online):
         return ()
-    return tuple(
+    pins = (
         GuestVcpuPin(guest=guest.name, vcpu=vcpu, cpus=CpuSet((pcpu,)))
         for vcpu, pcpu in zip(vcpus, cpus, strict=True)
     )
+    return by_virsh(host, *pins)
 
 
 def fits(node: NumaNode, guest: Guest) -> bool:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from virtboost.catalogue.conditions import NUMA, dedicated
-from virtboost.catalogue.guest import FLOATS, GUESTS, PLATFORMS, confined, fits, ids, reach
+from virtboost.catalogue.guest import (
+    FLOATS,
+    GUESTS,
+    PLATFORMS,
+    by_virsh,
+    confined,
+    fits,
+    ids,
+    reach,
+)
 from virtboost.catalogue.item import (
     NO_FIGURE,
     Effect,
@@ -65,7 +74,7 @@ def _memory_bound(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         wanted=f"memory from node {ids(nodes)}",
         reason="the kernel takes memory where the thread runs that touches it first, which is "
         "often QEMU's main thread, and elsewhere when the node is short of it",
-        changes=(change,) if len(near) == 1 and fits(near[0], guest) else (),
+        changes=by_virsh(host, change) if len(near) == 1 and fits(near[0], guest) else (),
     )
 
 
@@ -85,9 +94,8 @@ def _memory_strict(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         return Ok(_policy_text(guest))
     changes: tuple[Change, ...] = ()
     if not guest.cells:
-        changes = (
-            GuestMemoryPolicy(guest=guest.name, mode=wanted.choices[0], node_ids=loose[0][0]),
-        )
+        mode, nodes = wanted.choices[0], loose[0][0]
+        changes = by_virsh(host, GuestMemoryPolicy(guest=guest.name, mode=mode, node_ids=nodes))
     return Wrong(
         found=listed(f"{mode} node {ids(nodes)}" for nodes, mode in dict.fromkeys(loose)),
         wanted=wanted.text,
@@ -125,8 +133,9 @@ def _hugepages(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         reason=f"{guest.memory_bytes // base} pages to translate instead of "
         f"{guest.memory_bytes // fitting[0]}"
         + ("" if enough else "; the pools of its nodes hold too few free ones as yet"),
-        changes=tuple(
-            GuestMemoryBacking(guest=guest.name, page_size_bytes=each) for each in enough[:1]
+        changes=by_virsh(
+            host,
+            *(GuestMemoryBacking(guest=guest.name, page_size_bytes=each) for each in enough[:1]),
         ),
     )
 

@@ -17,6 +17,7 @@ from virtboost.catalogue.guest import (
     fits,
     floating_guests,
     ids,
+    manager,
     node_ids,
     one_to_one,
     reach,
@@ -142,6 +143,9 @@ def _one_die(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
 
 
 def _cluster_fit(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
+    chooser = manager(host)
+    if chooser is not None:
+        return NotApplicable(f"{chooser} chooses its pCPUs and knows no CPU clusters")
     if not dedicated(guest):
         return NotApplicable(FLOATS)
     clusters = host.topology.clusters_of(reach(host, guest))

@@ -17,6 +17,7 @@ from virtboost.catalogue.guest import (
     UNPIN,
     Vcpu,
     affinity,
+    by_virsh,
     floating_guests,
     one_to_one,
     pinned_vcpus,
@@ -137,12 +138,13 @@ def _confined(host: Host, guests: list[Guest], owned: CpuSet) -> tuple[Change, .
     left = host.topology.online - owned - given_cpus(host)
     if any(guest.vcpu_count > len(left & reach(host, guest)) for guest in guests):
         return ()
-    return tuple(
+    pins = (
         GuestVcpuPin(guest=guest.name, vcpu=vcpu, cpus=affinity(host, guest, vcpu) & left)
         for guest in guests
         for vcpu in vcpu_ids(guest)
         if affinity(host, guest, vcpu) & left
     )
+    return by_virsh(host, *pins)
 
 
 def _isolated_float(host: Host, guest: Guest, wanted: Wanted) -> Outcome:

@@ -13,6 +13,7 @@ from virtboost.catalogue.guest import (
     PLATFORMS,
     UNPIN,
     X86,
+    by_virsh,
     floating_guests,
     pinned_vcpus,
     spare_cpus,
@@ -96,7 +97,7 @@ def _apart(host: Host, guest: Guest, found: str, shared: CpuSet) -> Outcome:
         found=f"{found}; vCPUs are pinned to {shared}",
         wanted=f"pCPUs {spare}" if spare else "pCPUs without vCPUs",
         reason="whatever QEMU's main loop does takes time from a vCPU that cannot move away",
-        changes=(change,) if spare else (),
+        changes=by_virsh(host, change) if spare else (),
     )
 
 
@@ -131,7 +132,7 @@ def _iothread_pins(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         ),
         wanted=f"pCPUs {spare}" if spare else "pCPUs without vCPUs",
         reason="an I/O thread polls: on a vCPU's pCPU it takes the time that its own guest needs",
-        changes=tuple(changes),
+        changes=by_virsh(host, *changes),
     )
 
 

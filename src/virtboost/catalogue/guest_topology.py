@@ -14,9 +14,11 @@ from virtboost.catalogue.guest import (
     GUESTS,
     PLATFORMS,
     affinity,
+    by_virsh,
     confined,
     fits,
     ids,
+    manager,
     node_ids,
     reach,
     vcpu_ids,
@@ -70,7 +72,7 @@ def _topology(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         return Ok("auto_topology, from the pins")
     levels = _levels(host, guest)
     if not levels:
-        return NotApplicable("the host has no SMT, CPU clusters or dies to tell of")
+        return NotApplicable("there are no SMT, CPU clusters or dies that it can be told of")
     wrong = [level for level in levels if level.pinned != level.told]
     if not wrong:
         return Ok(_line(guest.topology or _flat(guest)))
@@ -86,7 +88,7 @@ def _topology(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         wanted=_line(right),
         reason=f"pins put vCPUs {_listed(level.pinned)} on a {level.noun} each, the guest is told "
         f"{_listed(level.told)}",
-        changes=(_edit(guest, right),),
+        changes=by_virsh(host, _edit(guest, right)),
     )
 
 
@@ -145,8 +147,11 @@ _CLUSTERS_SINCE = (9, 10)
 
 
 def _tells_clusters(host: Host) -> bool:
-    """Tell whether guests of this host can be told of CPU clusters: QEMU's Arm machines only."""
-    if host.arch != "aarch64" or not host.topology.shared_clusters:
+    """Tell whether guests of this host can be told of CPU clusters.
+
+    QEMU's Arm machines only; and Nova and oVirt have no word for them.
+    """
+    if host.arch != "aarch64" or not host.topology.shared_clusters or manager(host) is not None:
         return False
     version = (host.libvirt.version if host.libvirt is not None else None) or ""
     match = re.match(r"(\d{1,4})\.(\d{1,4})", version)
@@ -156,7 +161,11 @@ def _tells_clusters(host: Host) -> bool:
 def _tells_dies(host: Host) -> bool:
     """Tell whether guests can be told of dies: QEMU's PC machines only."""
     sockets = {socket.cpus for socket in host.topology.sockets}
-    return host.arch == "x86_64" and not {die.cpus for die in host.topology.dies} <= sockets
+    return (
+        host.arch == "x86_64"
+        and manager(host) is None
+        and not {die.cpus for die in host.topology.dies} <= sockets
+    )
 
 
 def _topology_of(host: Host, guest: Guest) -> GuestTopology | None:
@@ -336,7 +345,7 @@ ITEMS = (
             "true for pinned guests only, and a wrong topology (threads='2' over pCPUs that are no "
             "siblings) is worse than none. In the guest, the cluster scheduler must be on "
             "(kernel.sched_cluster=1 on openEuler). Arm guests can be told clusters and no dies, "
-            "x86 guests dies and no clusters; Nova has no words for either."
+            "x86 guests dies and no clusters; Nova and oVirt have words for neither."
         ),
         sources=(CLUSTER_AWARENESS, TOPOLOGY_GUIDE, FEATURES, LIBVIRT_DOMAIN),
         by_hand=(

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from virtboost.catalogue.commands import with_arguments
 from virtboost.catalogue.conditions import ARM, bound_bytes
+from virtboost.catalogue.guest import by_virsh
 from virtboost.catalogue.item import (
     HOST,
     NO_FIGURE,
@@ -149,7 +150,7 @@ def _size(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         wanted=_sizes(memory.hugepage_sizes_bytes),
         reason=f"{guest.name} cannot start: a kernel with base pages of "
         f"{size(memory.page_size_bytes)} has no pages of {_sizes(missing)}",
-        changes=(GuestMemoryBacking(guest=guest.name, page_size_bytes=natural),)
+        changes=by_virsh(host, GuestMemoryBacking(guest=guest.name, page_size_bytes=natural))
         if natural is not None and change
         else (),
     )
