@@ -292,11 +292,13 @@ ITEMS = (
             "link between dies or sockets. Huawei's tables name it for containers and hosts. "
             "Interrupts that have never fired, slow links, and CPUs that are isolated are left "
             "out. Where the programs that use the card sit on another node and cannot move, near "
-            "the program can be better than near the card: measure."
+            "the program can be better than near the card: measure. Change the number of queues "
+            "(net.queues) first."
         ),
         sources=(OVERVIEW, NIC_GUIDE),
         by_hand=_BY_HAND,
         undo_by_hand=_UNDO_BY_HAND,
+        conflicts=("net.queues",),
         applies=(NUMA,),
         subjects=NICS,
         judge=_nic_node,
@@ -313,8 +315,8 @@ ITEMS = (
         why=(
             "Several queues are there so that several CPUs work. Kernels before 5.8 put every "
             "interrupt of a GICv3 on the first CPU of its mask, so a mask of a whole node is not "
-            "enough there: write one CPU into each. Where the host keeps one CPU for itself, this "
-            "does not apply."
+            "enough there: write one CPU into each, after the number of queues is right "
+            "(net.queues). Where the host keeps one CPU for itself, this does not apply."
         ),
         sources=(
             NIC_GUIDE,
@@ -322,6 +324,7 @@ ITEMS = (
         ),
         by_hand=_BY_HAND,
         undo_by_hand=_UNDO_BY_HAND,
+        conflicts=("net.queues",),
         subjects=NICS,
         judge=_spread,
     ),

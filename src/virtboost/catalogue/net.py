@@ -131,11 +131,13 @@ ITEMS = (
             "One queue keeps one CPU busy and all others out; more queues than the node has CPUs "
             "put interrupts on other nodes or two on one CPU. Huawei's recipe sets the number by "
             "hand before it binds interrupts. Between two and the CPUs of the node, this item "
-            "finds nothing wrong: fewer queues leave more CPUs to guests."
+            "finds nothing wrong: fewer queues leave more CPUs to guests. Set it before interrupts "
+            "are bound and check again: the driver makes them anew, with other numbers."
         ),
         sources=(NIC_GUIDE, SCALING),
         by_hand="ethtool -L INTERFACE combined QUEUES",
         undo_by_hand="ethtool -L INTERFACE combined OLD",
+        conflicts=("irq.nic_node", "irq.spread"),
         subjects=NICS,
         judge=_queues,
     ),
