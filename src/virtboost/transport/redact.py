@@ -20,16 +20,28 @@ _MAC = re.compile(r"(?<![0-9a-fA-F:])(?:[0-9a-fA-F]{2}:){5,19}[0-9a-fA-F]{2}(?![
 _IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w.-]*\w)")
 _IPV6 = re.compile(r"(?<![\w:.])(?=[0-9a-fA-F]{0,4}:)[0-9a-fA-F:.]{1,44}[0-9a-fA-F:](?![\w:])")
 _SERIAL = re.compile(r"(?im)^([ \t]*(?:serial number|asset tag)[ \t]*:[ \t]*)(\S.*)$")
-_SECRET = re.compile(
-    r"""(?ix)
-    ( (?: passw(?:or)?d | secret | token | credential | private[_-]?key | key[_-]data
-        | api[_-]?key ) [\w.-]{0,64}
-      ["']? [ \t]{0,8} [=:] [ \t]{0,8} )
-    (?: (["']) (?: (?!\2) [^\\\n] | \\. ){0,4096} \2 | [^\s,;}&"']+ )"""
+_SECRET_WORD = (
+    r"(?:passw(?:or)?d|secret|token|credential|private[_-]?key|key[_-]data|api[_-]?key|\bpsk\b)"
 )
-"""A name that tells of a secret, and its value, in quotes (the second group) or not."""
+_SECRET_LINE = re.compile(
+    rf"(?im)^([ \t]*[\w.-]{{0,64}}{_SECRET_WORD}[\w.-]{{0,64}}[ \t]*[=:][ \t]*)"
+    r"([^\s\"'].*?)(?=</|$)"
+)
+"""A line of a configuration file: all of the rest is the value, but for the end of an element."""
+_SECRET = re.compile(
+    rf"""(?ix)
+    ( {_SECRET_WORD} [\w.-]{{0,64}}
+      (?: ["']? [ \t]{{0,8}} [=:] [ \t]{{0,8}}
+        | ["'] [ \t]{{0,8}} , [ \t]{{0,8}} (?=["'])
+        | ["'] [ \t]{{1,8}} value= ) )
+    (?: (["']) (?: (?!\2) [^\\\n] | \\. ){{0,4096}} \2 | [^\s,;}}&"'<>]+ )"""
+)
+"""A name that tells of a secret, and its value, in quotes (the second group) or not: also OVSDB's
+``["psk","value"]`` and libvirt's ``name='TOKEN' value='...'``."""
 _PEM = re.compile(r"(-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----).*?(-----END|\Z)", re.DOTALL)
 _URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,256}:)([^\s@/]{1,1024})(@)")
+_NEXT_PASSWORD = re.compile(r"(@[^\s/@,]{1,256},[^\s:/@,]{0,256}:)([^\s@/]{1,1024})(?=@)")
+"""oslo.messaging's URLs have a user and a password for each of several hosts."""
 
 _REPLACED = {
     "uuid": "00000000-0000-0000-0000-",
@@ -38,6 +50,11 @@ _REPLACED = {
     "ipv6": "2001:db8::",
 }
 """How replacements begin: addresses kept for benchmarks (RFC 2544) and documents (RFC 3849)."""
+
+
+def secret_name(name: str) -> bool:
+    """Tell whether an option of this name holds a secret."""
+    return re.search(_SECRET_WORD, name, re.IGNORECASE) is not None
 
 
 class Redactor:
@@ -71,6 +88,8 @@ class Redactor:
         if len(text) < 8:
             return text
         text = _PEM.sub(r"\1 REDACTED \2", _URL_PASSWORD.sub(r"\1REDACTED\3", text))
+        text = _NEXT_PASSWORD.sub(r"\1REDACTED", text)
+        text = _SECRET_LINE.sub(r"\1REDACTED", text)
         text = _SECRET.sub(r"\1\2REDACTED\2", text)
         text = _SERIAL.sub(r"\1REDACTED", text)
         text = _UUID.sub(self._numbered("uuid", _uuid), text)

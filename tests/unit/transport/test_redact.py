@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 
 from support.sshd import virtboost
 from virtboost.transport.recorded import RecordedReader
-from virtboost.transport.redact import Redactor
+from virtboost.transport.redact import Redactor, secret_name
 from virtboost.transport.source import Capture, Command, Files, Links, Output
 
 
@@ -38,6 +39,14 @@ from virtboost.transport.source import Capture, Command, Files, Links, Output
         ("metadata_proxy_shared_secret=hunter2", "hunter2"),
         ("transport_url = rabbit://openstack:hunter2@10.0.0.1:5672/", "hunter2"),
         ("connection = mysql+pymysql://nova:hunter2@10.0.0.1/nova", "hunter2"),
+        ("transport_url = rabbit://nova:p1@c1:5672,nova:hunter2@c2:5672/", "hunter2"),
+        ("transport_url = rabbit://nova:p@[fd00::1]:5672,nova:q@c2,nova:hunter2@c3//v", "hunter2"),
+        ("admin_password = a,b;c hunter2", "hunter2"),
+        ("admin_password = a<b>hunter2", "hunter2"),
+        ("secret_key: a b hunter2", "hunter2"),
+        ('["map",[["psk","hunter2"],["remote_ip","192.0.2.1"]]]', "hunter2"),
+        ("<qemu:env name='A_TOKEN' value='hunter2'/>", "hunter2"),
+        ("<graphics type='vnc' passwd='hunter2' port='5900'/>", "hunter2"),
         ("client-key-data: aHVudGVyMg==", "aHVudGVyMg"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\nhunter2\n-----END RSA PRIVATE KEY-----", "MIIE"),
     ],
@@ -68,6 +77,37 @@ def test_what_is_json_stays_json() -> None:
     document = {"Env": ["DB_PASSWORD=hunter2", "A=1"], "token": "hunter2", "Id": "x"}
     redacted = json.loads(Redactor().text(json.dumps(document)))
     assert redacted == {"Env": ["DB_PASSWORD=REDACTED", "A=1"], "token": "REDACTED", "Id": "x"}
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        "<g passwd='a&quot;b' passwdValidTo='2026-01-01T00:00:00'/>",
+        "<env name='A_TOKEN' value='a b'/>",
+        "<description>my password: a, b and a token</description>",
+        "<description>password: x</description>",
+        "<description>two lines\ntoken = x y</description>",
+    ],
+)
+def test_what_is_xml_stays_xml(xml: str) -> None:
+    assert etree.fromstring(Redactor().text(xml)).tag == etree.fromstring(xml).tag
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("libvirt.password", True),
+        ("OS_TOKEN", True),
+        ("psk", True),
+        ("remote.private_key", True),
+        ("pmd-cpu-mask", False),
+        ("key", False),
+        ("compute.cpu_shared_set", False),
+        ("xpsky", False),
+    ],
+)
+def test_name_of_a_secret(name: str, secret: bool) -> None:  # noqa: FBT001
+    assert secret_name(name) is secret
 
 
 def test_equal_values_stay_equal_and_others_differ() -> None:
