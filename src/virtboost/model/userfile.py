@@ -66,7 +66,8 @@ def _compose(text: str, source: str) -> yaml.Node:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         raise _marked(error, source) from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
+        # The last two come of escapes such as \UFFFFFFFF, which no character has.
         problem = str(error).splitlines()[0] if str(error) else "nested too deep"
         raise ParseError(source, f"not YAML: {problem}") from error
     if root is None:

@@ -44,6 +44,7 @@ def test_values_have_their_kinds() -> None:
         ("[]", "f:1: Expected `object`, got `array`"),
         ("{}", "f:1: Object missing required field `rows`"),
         ("a: \x00", "f: not YAML: "),
+        ('a: "\\UFFFFFFFF"', "f: not YAML: "),
         ("[" * 5000, "f: not YAML: "),
         (" " * (MAX_BYTES + 1), "f: larger than 1 MiB"),
     ],
