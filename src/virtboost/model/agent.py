@@ -9,9 +9,12 @@ class Agent(Struct, frozen=True, kw_only=True):
     """The part of a cluster manager that runs on a host."""
 
     name: str
-    """``nova-compute``, ``kubelet``, ``vdsm``."""
+    """``nova-compute`` (where there is a nova.conf, so on a controller as well), ``kubelet``,
+    ``kunpeng-tap``, ``vdsm``."""
     files: tuple[str, ...]
-    """The configuration files that were read."""
+    """The configuration files that were read, in the order of reading."""
     options: dict[str, str]
-    """Options by ``section.key`` (nova, vdsm) or by key and command-line flag (kubelet); a later
-    file wins.  Secrets are not there."""
+    """Options by ``section.option`` (nova, vdsm), by path in the configuration
+    (``kubeReserved.cpu``) and by command-line flag (``--cpu-manager-policy``) of kubelet; a later
+    file wins.  Lists are joined by commas, options of nova that are given several times by lines.
+    Secrets are not there."""

@@ -11,7 +11,7 @@ class ContainerEngine(Struct, frozen=True, kw_only=True):
     """Docker, containerd or Podman."""
 
     name: str
-    """``docker``, ``containerd``, ``podman``."""
+    """``docker``, ``podman``, ``containerd``, ``cri-o``."""
     version: str | None = None
     cgroup_driver: str | None = None
     """``systemd`` or ``cgroupfs``."""
@@ -26,8 +26,9 @@ class Container(Struct, frozen=True, kw_only=True):
     """A running container."""
 
     name: str
+    """``namespace/pod/container`` in Kubernetes; the id where nothing else is told."""
     engine: str
-    """``docker``, ``containerd``, ``podman``."""
+    """``docker``, ``podman``, ``containerd``, ``cri-o``."""
     image: str | None = None
     image_arch: str | None = None
     """Architecture of the image as ``uname -m`` spells it; None: not told."""
@@ -38,7 +39,7 @@ class Container(Struct, frozen=True, kw_only=True):
     cpu_quota_ratio: float | None = None
     """CPUs' worth of time it may use; 1.5 is one and a half; None: no quota."""
     cpu_shares: int | None = None
-    """Relative weight; None: the default, 1024."""
+    """Relative weight; None: the default, 1024, or not told."""
     memory_limit_bytes: int | None = None
     """None: no limit."""
     log_driver: str | None = None

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from virtboost.model.cpuset import CpuSet
 
+GuestState = Literal["running", "paused", "shut off", "other"]
+
 
 class GuestTopology(Struct, frozen=True, kw_only=True):
     """CPU topology that a guest is told; 1 where the XML leaves a level out."""
@@ -32,6 +34,8 @@ class GuestCell(Struct, frozen=True, kw_only=True):
     """Host NUMA nodes that it may use (``memnode``); None: no rule of its own."""
     memory_mode: str | None = None
     """``strict``, ``preferred``, ``interleave``, ``restrictive``; None: no rule of its own."""
+    page_size_bytes: int | None = None
+    """Size of the huge pages that back it; 0: the host's default size; None: base pages."""
 
 
 class GuestDisk(Struct, frozen=True, kw_only=True):
@@ -50,8 +54,10 @@ class GuestDisk(Struct, frozen=True, kw_only=True):
     io: str | None = None
     """``native``, ``threads``, ``io_uring``; None: QEMU's default."""
     iothread: int | None = None
-    """I/O thread that serves it; None: the emulator thread."""
+    """I/O thread that serves it, or its SCSI controller; the first where several do; None: the
+    emulator thread."""
     queues: int | None = None
+    """Queues of it, or of its SCSI controller; None: QEMU's default."""
 
 
 class GuestNic(Struct, frozen=True, kw_only=True):
@@ -67,13 +73,19 @@ class GuestNic(Struct, frozen=True, kw_only=True):
     """Queue pairs; None: one."""
     vhost: bool | None = None
     """Whether the host's kernel moves its packets; None: not told."""
+    pci_address: str | None = None
+    """The host's PCI function behind ``hostdev``; None for others."""
 
 
 class Guest(Struct, frozen=True, kw_only=True):
     """A libvirt guest."""
 
     name: str
-    state: Literal["running", "paused", "shut off", "other"]
+    state: GuestState
+    persistent: bool | None = None
+    """Whether a definition of it outlives it; None: not told."""
+    pending: tuple[str, ...] = ()
+    """Fields of this model that its persistent definition has otherwise: a restart sets them."""
     arch: str | None = None
     machine: str | None = None
     """``virt-6.2``, ``pc-q35-7.2``."""
@@ -85,7 +97,8 @@ class Guest(Struct, frozen=True, kw_only=True):
     cpuset: CpuSet | None = None
     """``<vcpu cpuset=...>``: pCPUs for threads without a pin of their own; None: all."""
     vcpu_pins: dict[int, CpuSet]
-    """pCPUs of each vCPU: live ones where it runs; a vCPU without a pin is not there."""
+    """pCPUs of each vCPU; a vCPU without a pin is not there.  Where it runs, what the kernel lets
+    the thread use, whoever set it: libvirt, numad, a cgroup or taskset."""
     emulator_pins: CpuSet | None = None
     """pCPUs of the emulator threads; None: no pin of their own."""
     iothread_count: int = 0
@@ -97,9 +110,11 @@ class Guest(Struct, frozen=True, kw_only=True):
     """``<currentMemory>``: what the balloon leaves of it; None: not told."""
     page_sizes_bytes: tuple[int, ...] = ()
     """Sizes of huge pages that back it; 0 means the host's default size; empty: base pages."""
+    ksm_excluded: bool = False
+    """``<nosharepages/>``: KSM leaves its memory alone."""
     memory_locked: bool = False
     memory_shared_access: bool = False
-    """``<access mode='shared'/>``, which vhost-user needs."""
+    """``<access mode='shared'/>``, or each cell's ``memAccess``, which vhost-user needs."""
     memory_mode: str | None = None
     """``<numatune><memory mode>``; None: no rule."""
     node_ids: tuple[int, ...] | None = None
@@ -107,7 +122,8 @@ class Guest(Struct, frozen=True, kw_only=True):
     placement: str | None = None
     """``auto`` where numad places it."""
     topology: GuestTopology | None = None
-    """None where the XML has none: each vCPU is a socket of its own."""
+    """As ``<topology>``, changed by a ``-smp`` of ``<qemu:commandline>``; None where neither is:
+    each vCPU is a socket of its own."""
     cells: tuple[GuestCell, ...] = ()
     """Empty: one node that has everything."""
     cpu_mode: str | None = None
@@ -130,11 +146,11 @@ class Guest(Struct, frozen=True, kw_only=True):
     gic_version: str | None = None
     features: dict[str, str] = {}
     """Children of ``<features>`` and their ``state``, ``on`` where none is written; those of
-    ``<kvm>`` and ``<hyperv>`` as ``kvm.hint-dedicated``."""
+    ``<kvm>`` and ``<hyperv>`` as ``kvm.hint-dedicated``; openEuler's ``kvm-vtimer-status``."""
     cachetune: bool = False
     """Whether it has ``<cachetune>`` or ``<memorytune>`` (resctrl, MPAM)."""
     environment: dict[str, str] = {}
-    """Environment of its QEMU (``<qemu:env>``)."""
+    """Environment of its QEMU (``<qemu:env>``), secrets left out."""
 
     @property
     def pinned(self) -> bool:

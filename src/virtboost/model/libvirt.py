@@ -9,10 +9,10 @@ class Libvirt(Struct, frozen=True, kw_only=True):
     """The libvirt daemon of the host."""
 
     version: str | None = None
-    """Of the library: ``9.0.0``."""
+    """Of the daemon: ``9.0.0``."""
     hypervisor: str | None = None
     """``QEMU 7.2.22``."""
-    machines: dict[str, tuple[str, ...]] = {}
-    """Machine types by guest architecture."""
+    machines: tuple[str, ...] = ()
+    """Machine types and their aliases for guests of the host's own architecture."""
     accelerated: bool | None = None
     """Whether KVM guests of the host's architecture can run; None: not told."""

@@ -12,9 +12,9 @@ class OvsInterface(Struct, frozen=True, kw_only=True):
 
     name: str
     type: str
-    """``""`` or ``system``, ``internal``, ``dpdk``, ``vxlan``, ``dpdkvhostuserclient``, ..."""
+    """``system`` (a device of the kernel), ``internal``, ``vxlan``, ``dpdk``, ..."""
     options: dict[str, str] = {}
-    """``n_rxq``, ``dpdk-devargs``, ``remote_ip``, ..."""
+    """``n_rxq``, ``dpdk-devargs``, ``remote_ip``, ...; secrets are not there."""
     other_config: dict[str, str] = {}
     """``pmd-rxq-affinity``, ``tx-steering``, ..."""
     node_id: int | None = None
@@ -40,7 +40,7 @@ class PmdThread(Struct, frozen=True, kw_only=True):
     queues: tuple[str, ...] = ()
     """``PORT:QUEUE``."""
     busy_ratio: float | None = None
-    """Share of its cycles that did work; None: not told."""
+    """Share of its time of the last minute that did work; None: not told."""
 
 
 class Ovs(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from virtboost.model.cpuset import MAX_CPU_ID, CpuSet
+from virtboost.transport.source import Output
 
 _NUMBER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19})")
 
@@ -66,6 +67,12 @@ def cpu_list(text: str | None) -> CpuSet | None:
         return None
 
 
+def node_list(text: str | None) -> tuple[int, ...] | None:
+    """Read a list of NUMA nodes such as ``0-1,4``; None where it is empty."""
+    nodes = cpu_list(text)
+    return tuple(nodes) if nodes else None
+
+
 def node_id(text: str | None) -> int | None:
     """Read ``numa_node``; -1 means not told."""
     return natural(text)
@@ -91,3 +98,11 @@ def pairs(text: str | None, separator: str = ":") -> Iterator[tuple[str, str]]:
 def kib(fields: Mapping[str, str], name: str) -> int | None:
     """Read a ``NAME: 123 kB`` field of meminfo, in bytes."""
     return times(integer(fields.get(name, "").split(" ")[0]), 1 << 10)
+
+
+def problem(output: Output) -> str:
+    """Return why a program failed: the last line that it wrote to its standard error."""
+    lines = [line.strip() for line in output.stderr.splitlines() if line.strip()]
+    if not lines:
+        return f"it ended with status {output.status} and no message"
+    return re.sub(r"^[\w-]+: (?=\w)", "", lines[-1])
