@@ -9,8 +9,10 @@ from virtboost.scan import (
     block,
     cpu,
     firmware,
+    guest,
     irq,
     kernel,
+    libvirt,
     memory,
     net,
     numa,
@@ -33,6 +35,8 @@ SOURCES: tuple[Source, ...] = (
     *net.SOURCES,
     *irq.SOURCES,
     *block.SOURCES,
+    *libvirt.SOURCES,
+    *guest.SOURCES,
 )
 
 KUNPENG_920 = "Kunpeng 920"
@@ -63,17 +67,19 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
     server = firmware.parse(capture, gaps)
     devices = pci.parse(capture, gaps, nodes)
     interfaces = net.parse(capture, gaps, devices)
+    places = topology.parse(
+        capture,
+        gaps,
+        nodes=nodes,
+        kunpeng_920=identity.generation == KUNPENG_920 and server.virtual is False,
+    )
+    ram = memory.parse(capture, gaps, arch=arch)
     return Host(
         hostname=kernel.parse_hostname(capture),
         arch=arch,
         cpu=identity,
-        topology=topology.parse(
-            capture,
-            gaps,
-            nodes=nodes,
-            kunpeng_920=identity.generation == KUNPENG_920 and server.virtual is False,
-        ),
-        memory=memory.parse(capture, gaps, arch=arch),
+        topology=places,
+        memory=ram,
         power=cpu.parse_power(capture),
         kernel=kernel.parse(capture, gaps),
         firmware=server,
@@ -82,11 +88,19 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
         net=interfaces,
         irq=irq.parse(capture, gaps, devices=devices, interfaces=interfaces),
         block=block.parse(capture, gaps, devices),
-        files={
-            f"{directory}/{name}": text
-            for source in extra
-            for directory, texts in capture.entries(source).items()
-            for name, text in texts.items()
-        },
+        libvirt=libvirt.parse(capture, gaps),
+        guests=guest.parse(
+            capture, gaps, online=places.online, page_size_bytes=ram.page_size_bytes
+        ),
+        files=_site_files(capture, extra),
         gaps=gaps.all(),
     )
+
+
+def _site_files(capture: Capture, extra: Sequence[Files]) -> dict[str, str]:
+    return {
+        f"{directory}/{name}": text
+        for source in extra
+        for directory, texts in capture.entries(source).items()
+        for name, text in texts.items()
+    }
