@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from support import engines as container_engines
 from support import virsh
 
 
@@ -14,3 +15,11 @@ def libvirt() -> Iterator[virsh.Libvirt]:
     """A libvirtd.  Tests that use it are in the group ``libvirt`` of pytest-xdist."""
     with TemporaryDirectory(prefix="virtboost-") as folder, virsh.libvirt(Path(folder)) as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[container_engines.Engines]:
+    """A containerd and a dockerd.  Tests that use them are in the group ``engines``."""
+    with TemporaryDirectory(prefix="virtboost-") as folder:
+        with container_engines.engines(Path(folder)) as daemons:
+            yield daemons

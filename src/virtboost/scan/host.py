@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from virtboost.model.host import Host
 from virtboost.scan import (
     block,
+    container,
     cpu,
     firmware,
     guest,
@@ -37,6 +38,7 @@ SOURCES: tuple[Source, ...] = (
     *block.SOURCES,
     *libvirt.SOURCES,
     *guest.SOURCES,
+    *container.SOURCES,
 )
 
 KUNPENG_920 = "Kunpeng 920"
@@ -73,6 +75,7 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
         nodes=nodes,
         kunpeng_920=identity.generation == KUNPENG_920 and server.virtual is False,
     )
+    engines, containers = container.parse(capture, gaps, topology=places)
     ram = memory.parse(capture, gaps, arch=arch)
     return Host(
         hostname=kernel.parse_hostname(capture),
@@ -92,6 +95,8 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
         guests=guest.parse(
             capture, gaps, online=places.online, page_size_bytes=ram.page_size_bytes
         ),
+        engines=engines,
+        containers=containers,
         files=_site_files(capture, extra),
         gaps=gaps.all(),
     )
