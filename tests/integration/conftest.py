@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from support import engines as container_engines
-from support import virsh
+from support import switch, virsh
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +23,10 @@ def engines() -> Iterator[container_engines.Engines]:
     with TemporaryDirectory(prefix="virtboost-") as folder:
         with container_engines.engines(Path(folder)) as daemons:
             yield daemons
+
+
+@pytest.fixture(scope="session")
+def ovs() -> Iterator[None]:
+    """An Open vSwitch.  Tests that use it are in the group ``ovs``."""
+    with TemporaryDirectory(prefix="virtboost-") as folder, switch.switch(Path(folder)):
+        yield

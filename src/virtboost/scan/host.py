@@ -17,6 +17,7 @@ from virtboost.scan import (
     memory,
     net,
     numa,
+    ovs,
     pci,
     service,
     topology,
@@ -39,6 +40,7 @@ SOURCES: tuple[Source, ...] = (
     *libvirt.SOURCES,
     *guest.SOURCES,
     *container.SOURCES,
+    *ovs.SOURCES,
 )
 
 KUNPENG_920 = "Kunpeng 920"
@@ -97,6 +99,7 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
         ),
         engines=engines,
         containers=containers,
+        ovs=ovs.parse(capture, gaps),
         files=_site_files(capture, extra),
         gaps=gaps.all(),
     )
