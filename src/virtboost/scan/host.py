@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from virtboost.model.host import Host
 from virtboost.scan import (
+    agent,
     block,
     container,
     cpu,
@@ -41,6 +42,7 @@ SOURCES: tuple[Source, ...] = (
     *guest.SOURCES,
     *container.SOURCES,
     *ovs.SOURCES,
+    *agent.SOURCES,
 )
 
 KUNPENG_920 = "Kunpeng 920"
@@ -100,6 +102,7 @@ def parse(capture: Capture, extra: Sequence[Files] = ()) -> Host:
         engines=engines,
         containers=containers,
         ovs=ovs.parse(capture, gaps),
+        agents=agent.parse(capture, gaps),
         files=_site_files(capture, extra),
         gaps=gaps.all(),
     )
