@@ -44,7 +44,7 @@ def from_json(text: str | bytes, kind: type[T], source: str) -> T:
     """
     try:
         return msgspec.json.decode(text, type=kind, dec_hook=decode_hook)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ParseError(source, str(error)) from error
 
 

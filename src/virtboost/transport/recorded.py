@@ -26,6 +26,7 @@ import msgspec
 import zstandard
 
 from virtboost.errors import InputError
+from virtboost.model.document import from_json
 from virtboost.transport.source import (
     MAX_TEXT_BYTES,
     MAX_TOTAL_BYTES,
@@ -118,13 +119,11 @@ class RecordedReader:
             raise InputError(f"{self._path}: cannot be read: {problem.lower()}") from error
 
     def _failures(self, tree: Tree) -> Iterator[Failure]:
+        source = f"{self._path}: virtboost/recording.json"
         for _, content in tree.texts("/virtboost", ("recording.json",)):
-            try:
-                if isinstance(content, OSError):
-                    raise content
-                yield from msgspec.json.decode(content, type=Recording).failures
-            except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
-                raise InputError(f"{self._path}: virtboost/recording.json: {error}") from error
+            if isinstance(content, OSError):
+                raise InputError(f"{source}: {content.strerror or content}")
+            yield from from_json(content, Recording, source).failures
 
 
 def outputs_in(tree: Tree, command: Command) -> Iterator[Output]:

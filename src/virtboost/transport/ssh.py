@@ -118,8 +118,8 @@ class SshReader:
                 done = self._run(config, script_text)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            problem = f"cannot run ssh here: {reason}: {error.filename}"
-            raise Unreachable(self.name, problem) from error
+            where = f": {error.filename}" if error.filename else ""
+            raise Unreachable(self.name, f"cannot run ssh here: {reason}{where}") from error
         stderr = done.stderr.decode("utf-8", "replace")
         if done.timed_out:
             raise HostTimeout(self.name, f"no answer in {self._limit_s:g} s")

@@ -35,7 +35,17 @@ WORDS = st.sampled_from(
         ),
         *("0-3,8", "ff,ffffffff", "(null)", "[always] madvise never", "10 21", "1.2.3", "nan", "٣"),
         *("key: value", "key=value", "{}", "[]", "[1]", '{"a": null}', '"x"', "<a/>", "<domain/>"),
-        *("a\tb\tc", "- a", "a: [", "\x1b[2J\x9b", "\u202e", "x" * 5000, "a b c d e f g h i", "/"),
+        *(
+            "a\tb\tc",
+            "- a",
+            "a: [",
+            "[" * 30_000,
+            "\x1b[2J\x9b",
+            "\u202e",
+            "x" * 5000,
+            "a b c d e f g h i",
+            "/",
+        ),
     ]
 )
 

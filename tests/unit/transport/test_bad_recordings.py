@@ -167,6 +167,15 @@ def test_a_recording_of_a_later_version(tmp_path: Path) -> None:
     assert refused(path).startswith("virtboost/recording.json: Invalid enum value")
 
 
+@pytest.mark.parametrize(
+    "about", [b"", b"{", b"\xff", b'{"host": "\xff"}', b"[" * 100_000, b'{"x":' * 100_000, b"null"]
+)
+def test_a_recording_that_says_rubbish_of_itself(about: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "host.tar"
+    path.write_bytes(tar(HOST, member("virtboost/recording.json", about)))
+    assert refused(path).startswith("virtboost/recording.json: ")
+
+
 def test_a_bomb(tmp_path: Path) -> None:
     """An archive of 260 kB that unpacks to 260 MiB of zeros."""
     path = tmp_path / "bomb.tar.gz"
