@@ -6,11 +6,13 @@ from msgspec import Struct
 
 
 class BlockDevice(Struct, frozen=True, kw_only=True):
-    """A disk."""
+    """A disk; None is what the kernel does not tell."""
 
     name: str
     size_bytes: int | None
+    """What it holds."""
     rotational: bool | None
+    """Whether it turns; an SSD does not."""
     scheduler: str | None
     """The I/O scheduler in force; ``none`` is one."""
     schedulers: tuple[str, ...]

@@ -8,14 +8,16 @@ from virtboost.model.cpuset import CpuSet
 
 
 class ContainerEngine(Struct, frozen=True, kw_only=True):
-    """Docker, containerd or Podman."""
+    """Docker, containerd or Podman; None is what it does not tell."""
 
     name: str
     """``docker``, ``podman``, ``containerd``, ``cri-o``."""
     version: str | None = None
+    """As the engine's own command prints it."""
     cgroup_driver: str | None = None
     """``systemd`` or ``cgroupfs``."""
     cgroup_version: int | None = None
+    """1 or 2."""
     storage_driver: str | None = None
     """``overlay2``, ``devicemapper``, ..."""
     log_driver: str | None = None
@@ -30,6 +32,7 @@ class Container(Struct, frozen=True, kw_only=True):
     engine: str
     """``docker``, ``podman``, ``containerd``, ``cri-o``."""
     image: str | None = None
+    """Its name as the user gave it; None: not told."""
     image_arch: str | None = None
     """Architecture of the image as ``uname -m`` spells it; None: not told."""
     cpuset: CpuSet | None = None
@@ -43,6 +46,10 @@ class Container(Struct, frozen=True, kw_only=True):
     memory_limit_bytes: int | None = None
     """None: no limit."""
     log_driver: str | None = None
+    """``json-file``, ``journald``, ...; None: not told."""
     log_options: dict[str, str] = {}
+    """Options of the log driver: ``max-size``."""
     network_mode: str | None = None
+    """``bridge``, ``host``, the name of a network; None: not told."""
     privileged: bool = False
+    """Whether it has every capability and device."""

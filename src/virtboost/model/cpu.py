@@ -45,7 +45,7 @@ class IdleState(Struct, frozen=True, kw_only=True):
 
     name: str
     latency_us: int | None
-    """Exit latency."""
+    """Exit latency; None: not told."""
     disabled_cpus: CpuSet
     """pCPUs on which somebody switched it off."""
 
@@ -58,6 +58,7 @@ class Power(Struct, frozen=True, kw_only=True):
     governors: dict[str, CpuSet] = {}
     """pCPUs by cpufreq governor; empty where the kernel does not scale the frequency."""
     available_governors: tuple[str, ...] = ()
+    """Empty where the kernel does not scale the frequency."""
     idle_driver: str | None = None
     """cpuidle driver; None where there is none."""
     idle_states: tuple[IdleState, ...] = ()

@@ -24,14 +24,15 @@ class Result(Struct, frozen=True, kw_only=True):
     object: str
     """``host``, ``node 1``, ``interface eth0``, ``guest web1``."""
     verdict: Verdict
+    """``unknown`` is *cannot tell*: ``reason`` says what is missing."""
     severity: Severity
     """How bad a finding of this item is; it is there for the other verdicts as well."""
     found: str | None = None
     """The value as found; None where nothing was looked at."""
     wanted: str | None = None
-    """The value that would be ok."""
+    """The value that would be ok; None where the item does not apply."""
     reason: str | None = None
-    """Why it is a finding, why the item does not apply, or what is missing."""
+    """Why it is a finding, why the item does not apply, or what is missing; None for ok."""
     changes: tuple[Change, ...] = ()
     """What would make it ok; empty where only a person or the BIOS can."""
 
@@ -43,6 +44,7 @@ class Report(Struct, frozen=True, kw_only=True):
     host: str
     """What the user called the host."""
     hostname: str | None
+    """The host's own name; None: not told."""
     results: tuple[Result, ...]
 
     @property

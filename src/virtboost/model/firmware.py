@@ -43,7 +43,7 @@ that guests of QEMU start with whatever their cloud calls the machine (OVMF)."""
 
 
 class MemoryModule(Struct, frozen=True, kw_only=True):
-    """One slot of memory (SMBIOS type 17)."""
+    """One slot of memory (SMBIOS type 17); None is what the firmware does not tell."""
 
     slot: str
     """Locator and bank in the words of the board's maker: ``DIMM_A1, NODE 0 CHANNEL 0``."""
@@ -58,16 +58,20 @@ class MemoryModule(Struct, frozen=True, kw_only=True):
 
 
 class Firmware(Struct, frozen=True, kw_only=True):
-    """DMI, and BIOS settings where a BMC told them."""
+    """DMI, None where the maker filled nothing in, and BIOS settings where a BMC told them."""
 
     vendor: str | None = None
     """Maker of the server."""
     product: str | None = None
     """Model of the server."""
     board: str | None = None
+    """Model of the board."""
     bios_vendor: str | None = None
+    """Maker of the BIOS."""
     bios_version: str | None = None
+    """As its maker writes it."""
     bios_date: str | None = None
+    """``MM/DD/YYYY``."""
     memory_modules: tuple[MemoryModule, ...] = ()
     """Empty where it is not readable (it needs root and dmidecode)."""
     bios_settings: dict[str, Setting] | None = None

@@ -48,7 +48,7 @@ class GuestDisk(Struct, frozen=True, kw_only=True):
     device: str = "disk"
     """``disk``, ``cdrom``, ``lun``, ``floppy``."""
     source: str | None = None
-    """File, block device or network name."""
+    """File, block device or network name; None: an empty drive."""
     cache: str | None = None
     """``none``, ``writeback``, ...; None: QEMU's default."""
     io: str | None = None
@@ -68,7 +68,7 @@ class GuestNic(Struct, frozen=True, kw_only=True):
     model: str | None = None
     """``virtio``, ``e1000``; None for a device passed through."""
     target: str | None = None
-    """Interface of the host, such as ``vnet0``."""
+    """Interface of the host, such as ``vnet0``; None where it is not there."""
     queues: int | None = None
     """Queue pairs; None: one."""
     vhost: bool | None = None
@@ -82,13 +82,15 @@ class Guest(Struct, frozen=True, kw_only=True):
 
     name: str
     state: GuestState
+    """As ``virsh domstate`` says; ``other`` is in between, such as ``in shutdown``."""
     persistent: bool | None = None
     """Whether a definition of it outlives it; None: not told."""
     pending: tuple[str, ...] = ()
     """Fields of this model that its persistent definition has otherwise: a restart sets them."""
     arch: str | None = None
+    """``aarch64``, ``x86_64``; None: not in the XML."""
     machine: str | None = None
-    """``virt-6.2``, ``pc-q35-7.2``."""
+    """``virt-6.2``, ``pc-q35-7.2``; None: not in the XML."""
     accelerated: bool
     """Whether KVM runs it (``domain type='kvm'``) and not an interpreter."""
     vcpu_count: int
@@ -113,6 +115,7 @@ class Guest(Struct, frozen=True, kw_only=True):
     ksm_excluded: bool = False
     """``<nosharepages/>``: KSM leaves its memory alone."""
     memory_locked: bool = False
+    """Whether its memory is never swapped (``<locked/>``)."""
     memory_shared_access: bool = False
     """``<access mode='shared'/>``, or each cell's ``memAccess``, which vhost-user needs."""
     memory_mode: str | None = None
@@ -120,7 +123,7 @@ class Guest(Struct, frozen=True, kw_only=True):
     node_ids: tuple[int, ...] | None = None
     """``<numatune><memory nodeset>``; None: no rule."""
     placement: str | None = None
-    """``auto`` where numad places it."""
+    """``auto`` where numad places it; None: not in the XML."""
     topology: GuestTopology | None = None
     """As ``<topology>``, changed by a ``-smp`` of ``<qemu:commandline>``; None where neither is:
     each vCPU is a socket of its own."""
@@ -129,6 +132,7 @@ class Guest(Struct, frozen=True, kw_only=True):
     cpu_mode: str | None = None
     """``host-passthrough``, ``host-model``, ``maximum``, ``custom``; None: QEMU's default."""
     cpu_model: str | None = None
+    """Name of the CPU model; None: none is named."""
     cache_mode: str | None = None
     """``<cpu><cache mode>``: ``passthrough``, ``emulate``, ``disable``; None: default."""
     caches: dict[str, int] = {}
@@ -144,6 +148,7 @@ class Guest(Struct, frozen=True, kw_only=True):
     balloon: str | None = None
     """Model of its balloon: ``virtio``, ``none``; None: not in the XML."""
     gic_version: str | None = None
+    """``2``, ``3``, ``host``; None: not in the XML."""
     features: dict[str, str] = {}
     """Children of ``<features>`` and their ``state``, ``on`` where none is written; those of
     ``<kvm>`` and ``<hyperv>`` as ``kvm.hint-dedicated``; openEuler's ``kvm-vtimer-status``."""

@@ -31,6 +31,7 @@ class Gap(Struct, frozen=True, kw_only=True):
     path: str
     """The file or program, with ``*`` where it is many."""
     reason: str
+    """In the words of the kernel or of the program."""
 
 
 class Host(Struct, frozen=True, kw_only=True):
@@ -38,8 +39,9 @@ class Host(Struct, frozen=True, kw_only=True):
 
     schema: Literal["virtboost.host/1"] = "virtboost.host/1"
     hostname: str | None
+    """The host's own name; None: not told."""
     arch: str | None
-    """``aarch64``, ``x86_64``: ``uname -m``."""
+    """``aarch64``, ``x86_64``: ``uname -m``; None: not told."""
     cpu: Cpu
     topology: Topology
     memory: Memory = Memory()

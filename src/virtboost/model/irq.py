@@ -14,7 +14,7 @@ class Irq(Struct, frozen=True, kw_only=True):
     name: str
     """What its handlers call themselves: ``mlx5_comp3@pci:0000:01:00.0``; empty without one."""
     chip: str | None
-    """The interrupt controller, as ``/proc/interrupts`` tells: ``ITS-MSI``."""
+    """The interrupt controller, as ``/proc/interrupts`` tells: ``ITS-MSI``; None: not told."""
     count: int
     """Since boot, over all CPUs."""
     counts: dict[int, int]

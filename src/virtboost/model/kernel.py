@@ -15,7 +15,7 @@ class Pressure(Struct, frozen=True, kw_only=True):
 
 
 class Kernel(Struct, frozen=True, kw_only=True):
-    """The kernel and the distribution around it."""
+    """The kernel and the distribution around it; None is what cannot be read."""
 
     release: str | None = None
     """``uname -r``."""

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Libvirt(Struct, frozen=True, kw_only=True):
-    """The libvirt daemon of the host."""
+    """The libvirt daemon of the host; None is what it does not tell."""
 
     version: str | None = None
     """Of the daemon: ``9.0.0``."""

@@ -6,11 +6,14 @@ from msgspec import Struct
 
 
 class Memory(Struct, frozen=True, kw_only=True):
-    """Memory and its policies; a policy that the kernel does not have is None."""
+    """Memory and its policies; what cannot be read, or this kernel does not have, is None."""
 
     total_bytes: int | None = None
+    """``MemTotal`` of ``/proc/meminfo``."""
     available_bytes: int | None = None
+    """``MemAvailable``: what programs can get without swapping."""
     swap_bytes: int | None = None
+    """``SwapTotal``; 0 without swap."""
     page_size_bytes: int | None = None
     """Base page: 4, 16 or 64 KiB on aarch64."""
     hugepage_sizes_bytes: tuple[int, ...] = ()

@@ -29,6 +29,7 @@ class NetInterface(Struct, frozen=True, kw_only=True):
     role: Literal["pf", "vf", "representor"] | None
     """Its part in SR-IOV; None for an interface without one."""
     driver: str | None
+    """None for an interface without a device."""
     pci_address: str | None
     """The PCI function that it belongs to, for USB its controller; None for others."""
     node_id: int | None
@@ -38,9 +39,9 @@ class NetInterface(Struct, frozen=True, kw_only=True):
     speed_bps: int | None
     """Link speed; None while down or where there is none."""
     mtu: int | None
-    """Largest packet, in bytes."""
+    """Largest packet, in bytes; None: not told."""
     master: str | None
-    """The bridge, bond or switch that it belongs to."""
+    """The bridge, bond or switch that it belongs to; None without one."""
     rx_queue_count: int | None
     """Queues in use; None: not told."""
     tx_queue_count: int | None

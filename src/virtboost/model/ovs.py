@@ -47,7 +47,9 @@ class Ovs(Struct, frozen=True, kw_only=True):
     """Open vSwitch on this host."""
 
     version: str | None = None
+    """As ``ovs-vsctl`` prints it; None: not told."""
     dpdk_initialized: bool = False
+    """Whether the userspace datapath has DPDK."""
     other_config: dict[str, str] = {}
     """``Open_vSwitch:other_config``: ``pmd-cpu-mask``, ``hw-offload``, ..."""
     bridges: tuple[OvsBridge, ...] = ()

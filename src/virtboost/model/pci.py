@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class PciDevice(Struct, frozen=True, kw_only=True):
-    """A PCI function."""
+    """A PCI function; None is what it does not have or does not tell."""
 
     address: str
     """``0000:7d:00.1``."""

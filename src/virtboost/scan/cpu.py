@@ -6,8 +6,6 @@ Documentation/admin-guide/pm/{cpufreq,cpuidle}.rst of Linux.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from virtboost.model.cpu import KUNPENG_GENERATIONS, Cpu, IdleState, Power
 from virtboost.scan.gaps import Gaps
 from virtboost.scan.texts import cpus_numbered, integer, pairs
@@ -47,7 +45,7 @@ IMPLEMENTERS = {
 def parse_identity(capture: Capture, gaps: Gaps) -> Cpu:
     """Return the identity of the first CPU that ``/proc/cpuinfo`` tells."""
     text = capture.text(CPUINFO, "cpuinfo")
-    fields = dict(_first_processor(text))
+    fields = _first_of_each(text)
     implementer, part = fields.get("CPU implementer"), fields.get("CPU part")
     if implementer is None or part is None:
         implementer, part = _from_midr(capture)
@@ -83,11 +81,12 @@ def parse_power(capture: Capture) -> Power:
     )
 
 
-def _first_processor(text: str | None) -> Iterator[tuple[str, str]]:
-    """Yield the fields of the first processor; old Arm kernels put some at the end of the file."""
-    blocks = (text or "").split("\n\n")
-    yield from pairs(blocks[-1])
-    yield from pairs(blocks[0])
+def _first_of_each(text: str | None) -> dict[str, str]:
+    """Return each field where it comes first: old Arm kernels have some at the end of the file."""
+    fields: dict[str, str] = {}
+    for key, value in pairs(text):
+        fields.setdefault(key, value)
+    return fields
 
 
 def _from_midr(capture: Capture) -> tuple[str | None, str | None]:

@@ -75,7 +75,7 @@ SOURCES: tuple[Source, ...] = (
     PRESSURE,
 )
 
-_AVG60 = re.compile(r"^(some|full) .*\bavg60=([\d.]+)", re.MULTILINE)
+_AVG60 = re.compile(r"^(some|full) .*\bavg60=(\d{1,3}\.\d+) ", re.MULTILINE)
 
 
 def parse_hostname(capture: Capture) -> str | None:
