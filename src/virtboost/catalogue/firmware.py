@@ -70,7 +70,9 @@ def _speed(host: Host, _: Host, wanted: Wanted) -> Outcome:
         for module in modules
         if module.speed_mtps is not None and module.configured_speed_mtps is not None
     ]
-    if not modules or len(speeds) < len(modules):
+    if not speeds:
+        return NotApplicable("the firmware tells no speed of memory modules")
+    if len(speeds) < len(modules):
         return Unknown("the speed of every memory module")
     slow = [(slot, rated, set_to) for slot, rated, set_to in speeds if set_to < rated]
     if not slow:
@@ -94,12 +96,17 @@ def _told(modules: list[Slow]) -> str:
 
 
 def _channels(host: Host, _: Host, wanted: Wanted) -> Outcome:
+    slots = host.firmware.memory_modules
+    places = [(slot, _CHANNEL.search(slot.slot)) for slot in slots]
+    odd = [slot.slot for slot, match in places if match is None]
+    if len(odd) == len(slots):
+        return NotApplicable("this server does not name slots after memory channels")
+    if odd:
+        return Unknown(f"on which channel {listed(odd)} is")
     modules: Channels = Counter()
-    for slot in host.firmware.memory_modules:
-        match = _CHANNEL.search(slot.slot)
-        if match is None:
-            return Unknown(f"on which channel {slot.slot} is")
-        modules[int(match[1]), int(match[2])] += slot.size_bytes > 0
+    for slot, match in places:
+        if match is not None:
+            modules[int(match[1]), int(match[2])] += slot.size_bytes > 0
     modules = _of_cpus(modules, len(host.topology.sockets))
     if not any(modules.values()):
         return Unknown("the memory modules")
@@ -108,9 +115,9 @@ def _channels(host: Host, _: Host, wanted: Wanted) -> Outcome:
     if not short:
         return Ok(f"{len(modules)} channels with {most} each")
     empty = [place for place in short if not modules[place]]
-    places = listed(f"socket {socket} channel {channel}" for socket, channel in empty or short)
+    named = listed(f"socket {socket} channel {channel}" for socket, channel in empty or short)
     return Wrong(
-        found=f"{places}: {'no module' if empty else 'fewer modules'}",
+        found=f"{named}: {'no module' if empty else 'fewer modules'}",
         wanted=f"the same on each of {len(modules)} channels",
         reason=f"memory is spread over channels: {len(empty or short)} of them carry nothing or "
         "less, and the bandwidth of their node falls with them",

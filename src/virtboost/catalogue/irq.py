@@ -38,6 +38,9 @@ from virtboost.model.wording import listed
 FAST_BPS = 10_000_000_000
 """A link slower than this asks so little of a CPU that it does not matter which."""
 
+_NETWORK = "02"
+"""PCI class of network controllers."""
+
 _STORAGE = "01"
 """PCI class of storage, whose interrupts the kernel manages: nobody may move them."""
 
@@ -51,11 +54,17 @@ def fast_nics(host: Host) -> Sequence[tuple[str, NetInterface]]:
     return [
         (nic.name, nic)
         for nic in host.net
-        if nic.kind == "physical"
-        and nic.role != "representor"
+        if nic.role != "representor"
         and nic.up is not False
         and (nic.speed_bps is None or nic.speed_bps >= FAST_BPS)
+        and _is_card(host, nic)
     ]
+
+
+def _is_card(host: Host, nic: NetInterface) -> bool:
+    """Tell a card from what software makes, and from an adapter at a USB controller."""
+    device = host.pci_device(nic.pci_address)
+    return nic.kind == "physical" and (device is None or device.class_code.startswith(_NETWORK))
 
 
 NICS: Subjects[NetInterface] = Subjects(

@@ -1,17 +1,20 @@
 """What every item owes: an id, its sources, commands that a shell can read, things a scan reads."""
 
+import ast
 import importlib
 import pkgutil
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
 import pytest
 
 from support.hosts import case_hosts
-from virtboost import catalogue
+from virtboost import catalogue, scan
 from virtboost.catalogue.catalogue import ITEMS
 from virtboost.catalogue.item import NO_FIGURE, AnyItem
 from virtboost.catalogue.wanted import parse_wanted
@@ -155,3 +158,31 @@ def test_services_that_items_look_at_are_scanned(monkeypatch: pytest.MonkeyPatch
         check(host, ITEMS, name="case", proof_of_concept=True)
     assert "irqbalance" in asked
     assert asked <= set(service.NAMES)
+
+
+def first_texts(package: ModuleType, method: str) -> set[str]:
+    """Return the first argument of every call of ``method`` in a package, where it is a text."""
+    (folder,) = package.__path__
+    calls = (
+        node
+        for file in Path(folder).glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == method
+        and node.args
+    )
+    arguments = (call.args[0] for call in calls)
+    return {
+        node.value
+        for node in arguments
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_gaps_that_items_ask_for_are_recorded_by_a_scan() -> None:
+    """A gap of another name would never be there: *does not apply* in place of *cannot tell*."""
+    declared = {condition.gap for item in ITEMS for condition in item.applies}
+    declared |= {item.subjects.gap for item in ITEMS}
+    asked = {gap for gap in declared if gap is not None} | first_texts(catalogue, "gap")
+    assert asked <= first_texts(scan, "add")
