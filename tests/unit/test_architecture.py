@@ -139,6 +139,10 @@ WITHOUT_UNIT = {
     "ksm_run": "a mode, as in sysfs",
     "ksm_merge_across_nodes": "a switch, as in sysfs",
     "ksm_pages_sharing": "pages, in the words of sysfs",
+    "vcpu": "number of a vCPU, as in libvirt's XML",
+    "cell": "number of a guest's NUMA cell, as in libvirt's XML",
+    "objective": "parts that are added up, each in its own unit",
+    "gap": "a ratio, in the word of mathematical optimisation",
     "bios_settings": "values in the words of the BIOS",
 }
 """Numbers whose name has no unit, and what they are."""

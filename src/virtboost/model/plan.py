@@ -1,0 +1,28 @@
+"""What is to be done to one host, and why: from the findings of a check, or a placement."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from virtboost.model.change import Change
+from virtboost.model.placement import GuestPlacement, Unplaced
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Placements and the changes that carry them out; either may be empty."""
+
+    schema: Literal["virtboost.plan/1"] = "virtboost.plan/1"
+    hostname: str | None
+    """The host that it was made for, by its own name; None: not told."""
+    guests: tuple[GuestPlacement, ...] = ()
+    changes: tuple[Change, ...] = ()
+    """In the order in which they are carried out."""
+    unplaced: tuple[Unplaced, ...] = ()
+    objective: dict[str, float] = {}
+    """Parts of the objective by name; smaller is better."""
+    optimal: bool | None = None
+    """Whether the placement is proved to be the best; None where nothing was placed."""
+    gap: float | None = None
+    """Relative distance to the proved bound, 0 to 1; None where it is optimal or has no bound."""
