@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from virtboost.catalogue import (
     block,
+    calico,
     container,
     container_pinning,
     cpu,
@@ -59,6 +60,7 @@ ITEMS: tuple[AnyItem, ...] = (
     *nova_cpu.ITEMS,
     *nova.ITEMS,
     *vdsm.ITEMS,
+    *calico.ITEMS,
     *ovs_pmd.ITEMS,
     *ovs.ITEMS,
 )

@@ -132,6 +132,26 @@ def _of_cpus(modules: Channels, cpu_count: int) -> Channels:
     return Counter({place: count for place, count in modules.items() if place[0] in kept})
 
 
+def _ssbs(host: Host, _: Host, wanted: Wanted) -> Outcome:
+    if not host.cpu.flags:
+        return Unknown("the features of the CPU")
+    found = "Enabled" if "ssbs" in host.cpu.flags else "Disabled"
+    if wanted.accepts(found):
+        return Ok(found)
+    return Wrong(
+        found=found,
+        wanted=wanted.text,
+        reason="guests of this host lack a feature that those of a new Kunpeng 920 have",
+    )
+
+
+FIRST_KUNPENG = Condition(
+    when="the CPU is a Kunpeng 920",
+    otherwise="the CPU is no Kunpeng 920, from which guests migrate to newer ones",
+    holds=lambda host: host.cpu.generation == "Kunpeng 920",
+    gap="CPU identity",
+)
+
 MEMORY_MODULES = Condition(
     when="the memory modules are known",
     otherwise="the firmware tells no memory modules",
@@ -146,6 +166,13 @@ _POWER_TEST = (
     "canncommercial/850/softwareinst/instg/instg_0097.html"
 )
 
+_MIGRATION_GUIDE = (
+    "Kunpeng, cross-generation live migration feature guide: "
+    "https://gitcode.com/boostkit/cloud-virtual/tree/master/docs/zh"
+)
+
+_SSBS = "Advanced > Performance Config > SSBS Support"
+_COUNTER = "Advanced > MISC Configuration > SysCount Frequency"
 _REFRESH = "Custom Refresh Rate (Redfish: DdrRefreshRate)"
 _POWER = "Power Policy (Redfish: CustomPowerPolicy)"
 _NUMA = "NUMA (Redfish: NUMAEn)"
@@ -292,17 +319,63 @@ ITEMS = (
             "without the host (see irq.gic_v4). The BIOS's default is 4.0. Leave that on a host "
             "that takes guests from a Kunpeng 920 by live migration, and where vCPUs share pCPUs."
         ),
-        sources=(
-            INTERRUPT_GUIDE,
-            "Kunpeng, cross-generation live migration feature guide: "
-            "https://gitcode.com/boostkit/cloud-virtual/tree/master/docs/zh",
-        ),
+        sources=(INTERRUPT_GUIDE, _MIGRATION_GUIDE),
         by_hand=bios(_GIC, "4.1"),
         undo_by_hand=bios(_GIC, "4.0"),
+        conflicts=("firmware.migration_target",),
         applies=(NEW_KUNPENG, DEDICATED_GUESTS),
         subjects=HOST,
         wanted=Wanted("4.1"),
         judge=setting("gic_version", "every interrupt of a guest goes through the host"),
+    ),
+    Item(
+        id="firmware.migration_source",
+        title="SSBS is on where guests leave a Kunpeng 920 for a new one by live migration",
+        layer="bios",
+        platforms=("kvm", "openstack"),
+        severity="warning",
+        usage="poc_only",
+        takes_effect="reboot",
+        risk="the guide calls the feature a demonstration, not for production",
+        effect=NO_FIGURE,
+        why=(
+            "Live migration between generations goes one way, from a Kunpeng 920 to a new one, and "
+            "the guest must see the same features on both. Huawei's guide wants SSBS on at the "
+            "source, BIOS 5.29 and iBMC 3.03 or later, kernel 6.6, QEMU 8.2 and libvirt 9.10."
+        ),
+        sources=(_MIGRATION_GUIDE,),
+        by_hand=bios(_SSBS, "Enabled"),
+        undo_by_hand=bios(_SSBS, "Disabled"),
+        rule="R6",
+        applies=(FIRST_KUNPENG,),
+        subjects=HOST,
+        wanted=Wanted("Enabled"),
+        judge=_ssbs,
+    ),
+    Item(
+        id="firmware.migration_target",
+        title="The GIC is version 4.0 where guests arrive from a Kunpeng 920 by live migration",
+        layer="bios",
+        platforms=("kvm", "openstack"),
+        severity="warning",
+        usage="poc_only",
+        takes_effect="reboot",
+        risk="interrupts between vCPUs go through the host again",
+        effect=NO_FIGURE,
+        why=(
+            "A guest of a Kunpeng 920 knows a GICv4.0 and a counter of 100 MHz. Huawei's guide "
+            "wants both on the new 920, BIOS 20.0 and iBMC 5.0 or later. No program of the host "
+            "tells the counter's setting: look it up in the BIOS."
+        ),
+        sources=(_MIGRATION_GUIDE,),
+        by_hand=bios(_GIC, "4.0") + "\n" + bios(_COUNTER, "100MHz"),
+        undo_by_hand=bios(_GIC, "4.1") + "\n" + bios(_COUNTER, "OLD"),
+        conflicts=("firmware.gic_version",),
+        rule="R6",
+        applies=(NEW_KUNPENG,),
+        subjects=HOST,
+        wanted=Wanted("4.0"),
+        judge=setting("gic_version", "guests of a Kunpeng 920 cannot arrive here"),
     ),
     Item(
         id="firmware.memory_speed",

@@ -3,11 +3,13 @@
 Source: https://docs.openstack.org/oslo.config/latest/ for the files of nova;
 https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/ and kubeadm's unit
 10-kubeadm.conf; ``config.py`` of https://github.com/oVirt/vdsm;
-https://gitcode.com/boostkit/cloud-native for Kunpeng TAP.
+https://gitcode.com/boostkit/cloud-native for Kunpeng TAP; confd's template bird.cfg.template of
+https://github.com/projectcalico/calico for Calico.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -60,6 +62,15 @@ PROCESSES = Command(
 )
 """Words that end in NUL, of agents that are set up by their command line."""
 
+CALICO_BIRD = "/etc/calico/confd/config/bird.cfg"
+
+CALICO = Command(
+    "calico-bgp",
+    ("grep", "-Eo", "^protocol bgp (Mesh|Global|Node)_", f"/proc/{{}}/root{CALICO_BIRD}"),
+    foreach=("pgrep", "-x", "bird"),
+)
+"""BGP peers of Calico's BIRD, seen through its container's root; passwords are not read."""
+
 SOURCES: tuple[Source, ...] = (
     NOVA_DISTRIBUTION,
     *NOVA,
@@ -68,6 +79,7 @@ SOURCES: tuple[Source, ...] = (
     KUBELET_CONFIG,
     *KUBELET_FLAGS,
     PROCESSES,
+    CALICO,
 )
 
 Options = dict[str, str]
@@ -88,6 +100,7 @@ def parse(capture: Capture, gaps: Gaps) -> tuple[Agent, ...]:
         _kubelet(capture, gaps, commands.get("kubelet")),
         _tap(commands.get("kunpeng-tap")),
         _vdsm(capture, gaps),
+        _calico(capture, gaps),
     )
     return tuple(agent for agent in found if agent is not None)
 
@@ -171,6 +184,18 @@ def _tap(command: list[str] | None) -> Agent | None:
     if command is None:
         return None
     return Agent(name="kunpeng-tap", files=(), options=_without_secrets(dict(_flags(command))))
+
+
+def _calico(capture: Capture, gaps: Gaps) -> Agent | None:
+    """Count peers by kind; ``grep`` says 1 where there are none, 2 where there is no Calico."""
+    for output in capture.outputs(CALICO):
+        if output.status in (0, 1):
+            kinds = Counter(line.rpartition(" ")[2] for line in output.stdout.splitlines())
+            peers = {f"peers.{kind}": str(kinds[f"{kind}_"]) for kind in ("Mesh", "Global", "Node")}
+            return Agent(name="calico", files=(CALICO_BIRD,), options=peers)
+        if "ermission denied" in output.stderr:
+            gaps.add("agents", CALICO_BIRD, "permission denied")
+    return None
 
 
 def _command_lines(capture: Capture) -> Iterator[tuple[str, list[str]]]:
