@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import random
 import re
 import socket
 import subprocess
@@ -120,7 +121,7 @@ def test_damaged_in_the_middle(tmp_path: Path) -> None:
         b"",
         b"\0" * 2048,
         b"hello\n",
-        os.urandom(5000),
+        random.Random(5000).randbytes(5000),
         b"\x7fELF" + bytes(3000),
         b"\x1f\x8b\x08\x00rubbish",
         b"BZh9rubbish",
@@ -129,6 +130,7 @@ def test_damaged_in_the_middle(tmp_path: Path) -> None:
         b"PK\x03\x04rubbish",
         b"<topology version='2.0'/>",
     ],
+    ids=lambda content: repr(content[:8]),
 )
 def test_rubbish(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "rubbish.tar"
