@@ -27,7 +27,7 @@ TESTS = Path(__file__).parents[1]
 
 FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 
-PURE = ("model", "catalogue", "check", "scan", "report")
+PURE = ("model", "catalogue", "check", "plan", "scan", "report")
 """Packages whose functions give the same output for the same input."""
 
 FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "breakpoint"}
@@ -143,6 +143,12 @@ WITHOUT_UNIT = {
     "cell": "number of a guest's NUMA cell, as in libvirt's XML",
     "objective": "parts that are added up, each in its own unit",
     "gap": "a ratio, in the word of mathematical optimisation",
+    "vcpus": "a count, in the word of every hypervisor",
+    "iothreads": "a count, as in libvirt's XML",
+    "cells": "a count of a guest's NUMA cells, as in libvirt's XML",
+    "cpus": "a count of pCPUs, in a file that people write",
+    "nodes": "ids of NUMA nodes, in a file that people write",
+    "pins": "ids of pCPUs by vCPU, in a file that people write",
     "bios_settings": "values in the words of the BIOS",
 }
 """Numbers whose name has no unit, and what they are."""

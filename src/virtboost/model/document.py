@@ -10,6 +10,7 @@ import msgspec
 
 from virtboost.errors import ParseError
 from virtboost.model.cpuset import CpuSet
+from virtboost.model.size import Size
 
 T = TypeVar("T")
 
@@ -64,17 +65,21 @@ def _encode(value: object) -> str:
 
 
 def decode_hook(kind: type, value: object) -> object:
-    """Read what msgspec does not know: a cpulist.
+    """Read what msgspec does not know: a cpulist, a size with its unit.
 
     Raises:
-        ValueError: The text is not a cpulist.
+        ValueError: The text is neither.
     """
     if kind is CpuSet and isinstance(value, str):
         return CpuSet.parse(value)
+    if kind is Size:
+        return Size.parse(str(value))
     raise NotImplementedError(f"{kind.__name__} has no form in JSON")
 
 
 def _schema(kind: type) -> dict[str, Any]:
     if kind is CpuSet:
         return {"type": "string", "description": "A cpulist such as 0-3,8"}
+    if kind is Size:
+        return {"type": ["string", "integer"], "description": "A size such as 64GiB, or bytes"}
     raise NotImplementedError(f"{kind.__name__} has no form in JSON")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from virtboost.model.cpuset import CpuSet
+from virtboost.model.guest import GuestTopology
 
 
 class VcpuPlacement(Struct, frozen=True, kw_only=True):
@@ -25,6 +28,8 @@ class CellPlacement(Struct, frozen=True, kw_only=True):
     memory_bytes: int
     page_size_bytes: int
     """Size of the pages that back it: a huge page, or the host's base page."""
+    distances: dict[int, int] = {}
+    """SLIT distance to each cell of the guest, by cell, as the host's nodes have it."""
 
 
 class IothreadPlacement(Struct, frozen=True, kw_only=True):
@@ -38,12 +43,28 @@ class GuestPlacement(Struct, frozen=True, kw_only=True):
     """Where a guest, or a container, goes."""
 
     name: str
+    kind: Literal["guest", "container"] = "guest"
+    """A guest of libvirt, or a container, whose CPUs are one set."""
+    dedicated: bool = True
+    """Whether its pCPUs are its own; else each vCPU may use the shared pool of its node."""
     vcpus: tuple[VcpuPlacement, ...]
     cells: tuple[CellPlacement, ...]
     emulator_pcpus: CpuSet
     iothreads: tuple[IothreadPlacement, ...] = ()
     host_pcpus: CpuSet
     """pCPUs of the host's own, kept free of guests' vCPUs, on the nodes that the guest uses."""
+    topology: GuestTopology | None = None
+    """What the guest is to be told of its CPUs; None: the truth has no regular form, or there is
+    nothing to tell (a container, a shared pool)."""
+    caches: dict[str, int] = {}
+    """Sizes in bytes of what its pCPUs have, by ``l1d``, ``l1i``, ``l2``, ``l3``; empty where the
+    host does not tell, or they differ."""
+    why: tuple[str, ...] = ()
+    """Why it is here, in sentences."""
+    given_up: tuple[str, ...] = ()
+    """What it would rather have."""
+    better: tuple[str, ...] = ()
+    """What would give it that."""
 
 
 class Unplaced(Struct, frozen=True, kw_only=True):

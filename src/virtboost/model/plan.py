@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from virtboost.model.change import Change
+from virtboost.model.cpuset import CpuSet
 from virtboost.model.placement import GuestPlacement, Unplaced
 
 
@@ -16,6 +17,12 @@ class Plan(Struct, frozen=True, kw_only=True):
     schema: Literal["virtboost.plan/1"] = "virtboost.plan/1"
     hostname: str | None
     """The host that it was made for, by its own name; None: not told."""
+    host_pcpus: CpuSet = CpuSet()
+    """pCPUs that are kept for the host: emulator and I/O threads, interrupts, its own programs."""
+    shared_pcpus: CpuSet = CpuSet()
+    """pCPUs of the pool that guests without pCPUs of their own share."""
+    free_pcpus: CpuSet = CpuSet()
+    """pCPUs that are left for more guests."""
     guests: tuple[GuestPlacement, ...] = ()
     changes: tuple[Change, ...] = ()
     """In the order in which they are carried out."""
@@ -26,3 +33,5 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Whether the placement is proved to be the best; None where nothing was placed."""
     gap: float | None = None
     """Relative distance to the proved bound, 0 to 1; None where it is optimal or has no bound."""
+    notes: tuple[str, ...] = ()
+    """What could not be known of the host, and what that means for the plan."""
