@@ -31,7 +31,10 @@ fix: install
 	$(BIN)/ruff check --fix .
 
 bench: install
-	$(BIN)/python -m tests.bench
+	PYTHONPATH=tests $(BIN)/python -m bench
+
+bench-%: install
+	PYTHONPATH=tests $(BIN)/python -m bench $*
 
 install: $(VENV)/installed
 

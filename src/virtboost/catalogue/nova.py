@@ -37,7 +37,7 @@ COMPUTES: Subjects[Agent] = Subjects(
 
 COMPUTE = Condition(
     when="guests of Nova run here: there is libvirt or a nova-compute, and not only a nova.conf",
-    otherwise="there is a nova.conf at most, as a controller has it: neither libvirt nor guests",
+    otherwise="there is neither libvirt nor a guest, whatever nova.conf says",
     holds=lambda host: host.libvirt is not None or bool(host.guests) or _in_container(host),
     gap="libvirt",
 )

@@ -120,9 +120,18 @@ def _undecided(report: Report, verdict: Verdict, heading: str, width: int) -> It
     results = [result for result in report.results if result.verdict == verdict]
     if results:
         yield Text()
-        yield Text(heading, "bold")
+        yield Text(f"{heading}, because", "bold")
+    for reason, subjects in _by_reason(results).items():
+        yield from _body(f"{reason}: {', '.join(subjects)}", width, indent=2)
+
+
+def _by_reason(results: Iterable[Result]) -> dict[str, list[str]]:
+    """Group by reason; the object is named where it is more than a kind of thing."""
+    grouped: dict[str, list[str]] = {}
     for result in results:
-        yield from _body(f"{result.item}, {result.object}: {result.reason}", width, indent=2)
+        named = f"{result.item} ({result.object})" if " " in result.object else result.item
+        grouped.setdefault(result.reason or "", []).append(named)
+    return grouped
 
 
 def _body(text: str, width: int, *, indent: int, hang: int = 2) -> Iterator[Text]:

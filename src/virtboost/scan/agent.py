@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
-
-import yaml
+from typing import TYPE_CHECKING
 
 from virtboost.model.agent import Agent
 from virtboost.scan.gaps import Gaps
 from virtboost.scan.ini import Malformed, parse_ini
 from virtboost.transport.redact import secret_name
 from virtboost.transport.source import Capture, Command, Files, Source
+
+if TYPE_CHECKING:
+    import yaml
 
 NOVA_DISTRIBUTION = Files("/usr/share/nova", ("nova-dist.conf",))
 """What RDO's packages set; without one of the others it makes no agent."""
@@ -228,6 +230,8 @@ def _of_yaml(text: str, path: str, gaps: Gaps) -> Options:
     if len(text) > _MOST_YAML:
         gaps.add("agents", path, "too large for a kubelet's configuration")
         return {}
+    import yaml
+
     try:
         root = yaml.compose(text, Loader=yaml.BaseLoader)
         return {} if root is None else dict(_scalars(root, "", seen=set()))
@@ -242,6 +246,8 @@ def _scalars(node: yaml.Node, path: str, seen: set[int]) -> Iterator[tuple[str, 
 
     A node that is seen again is an alias, with which a small file tells billions of scalars.
     """
+    import yaml
+
     if id(node) in seen:
         raise yaml.YAMLError("aliases")
     seen.add(id(node))
