@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-import functools
+import importlib
 import io
 import sys
-from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from virtboost import __version__
-from virtboost.cli.check import check
-from virtboost.cli.scan import scan
+from virtboost.cli.application import add_verb, application
 from virtboost.errors import VirtboostError
 
-
-def _exiting(verb: Callable[..., int]) -> Callable[..., None]:
-    """Make the status that a verb returns the status of the command."""
-
-    @functools.wraps(verb)
-    def run(*args: object, **options: object) -> None:
-        raise typer.Exit(verb(*args, **options))
-
-    return run
+VERBS = ("scan", "check")
+"""Each is the function of that name in the module of that name, or a module with an ``app``."""
 
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+class Verbs(TyperGroup):
+    """The verbs, each imported when somebody asks for it: the command starts fast."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the verbs in the order of the loop that they make."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return one verb, or None for a word that is none."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"virtboost.cli.{cmd_name}")
+        group = getattr(module, "app", None)
+        if group is None:
+            group = application(no_args_is_help=False)
+            add_verb(group, getattr(module, cmd_name))
+        return typer.main.get_command(group)
+
+
+app = application(
+    cls=Verbs,
     help="Get the performance that a many-core NUMA server can give.",
 )
-for _verb in (scan, check):
-    app.command()(_exiting(_verb))
 
 
 def _print_version(*, asked: bool) -> None:

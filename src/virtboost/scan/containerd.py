@@ -25,7 +25,7 @@ CRI = Command("cri", ("crictl", "version"))
 CRI_CONTAINERS = Command("cri-containers", ("crictl", "ps", "--output", "json"))
 
 _CTR = ("ctr", "--connect-timeout", "300ms")
-"""ctr waits for a daemon that does not run, ten seconds by itself; one that runs answers in a few ms."""
+"""ctr waits for a daemon that does not run, ten seconds by itself."""
 
 CONTAINERD = Command("containerd", (*_CTR, "version"))
 

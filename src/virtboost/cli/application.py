@@ -1,0 +1,28 @@
+"""The form that the command and its groups of verbs share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import typer
+
+application = functools.partial(
+    typer.Typer,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+"""Makes an application, or a group of verbs."""
+
+
+def add_verb(group: typer.Typer, verb: Callable[..., int]) -> None:
+    """Add a verb, whose status is that of the command, under the name of its function."""
+
+    @functools.wraps(verb)
+    def run(*args: object, **options: object) -> None:
+        raise typer.Exit(verb(*args, **options))
+
+    group.command(verb.__name__)(run)
