@@ -32,10 +32,6 @@ UNPIN = (
 FLOATS = "its vCPUs have no pCPU of their own"
 
 
-MOST_VCPUS = 8192
-"""More than any hypervisor gives to a guest; what an XML says is not bounded."""
-
-
 class Vcpu(Struct, frozen=True):
     """A vCPU of some guest."""
 
@@ -44,13 +40,6 @@ class Vcpu(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"vCPU {self.id} of guest {self.guest}"
-
-
-def vcpu_ids(guest: Guest) -> tuple[int, ...]:
-    """Return the ids of its vCPUs; hot-plug may leave holes, which the pins tell."""
-    if guest.pinned:
-        return tuple(sorted(guest.vcpu_pins))
-    return tuple(range(min(guest.vcpu_count, MOST_VCPUS)))
 
 
 def affinity(host: Host, guest: Guest, vcpu: int) -> CpuSet:
@@ -120,7 +109,7 @@ def one_to_one(host: Host, guest: Guest) -> tuple[Change, ...]:
     That is where somebody gave the guest exactly as many pCPUs as it has vCPUs, and no other guest
     any of them.  Everything else is a matter of placement, and gets nothing.
     """
-    cpus, vcpus = reach(host, guest), vcpu_ids(guest)
+    cpus, vcpus = reach(host, guest), guest.vcpu_ids
     same = all(affinity(host, guest, vcpu) == cpus for vcpu in vcpus)
     others = [
         other for other in host.running_guests if other.name != guest.name and confined(host, other)

@@ -22,7 +22,6 @@ from virtboost.catalogue.guest import (
     one_to_one,
     pinned_vcpus,
     reach,
-    vcpu_ids,
 )
 from virtboost.catalogue.item import (
     HOST,
@@ -141,7 +140,7 @@ def _confined(host: Host, guests: list[Guest], owned: CpuSet) -> tuple[Change, .
     pins = (
         GuestVcpuPin(guest=guest.name, vcpu=vcpu, cpus=affinity(host, guest, vcpu) & left)
         for guest in guests
-        for vcpu in vcpu_ids(guest)
+        for vcpu in guest.vcpu_ids
         if affinity(host, guest, vcpu) & left
     )
     return by_virsh(host, *pins)
@@ -149,7 +148,7 @@ def _confined(host: Host, guests: list[Guest], owned: CpuSet) -> tuple[Change, .
 
 def _isolated_float(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
     isolated = host.topology.isolated
-    pins = {vcpu: affinity(host, guest, vcpu) for vcpu in vcpu_ids(guest)}
+    pins = {vcpu: affinity(host, guest, vcpu) for vcpu in guest.vcpu_ids}
     inside = {vcpu: cpus for vcpu, cpus in pins.items() if cpus <= isolated}
     if not inside:
         return NotApplicable("none of its vCPUs is kept on isolated pCPUs")

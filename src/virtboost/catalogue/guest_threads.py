@@ -17,7 +17,6 @@ from virtboost.catalogue.guest import (
     floating_guests,
     pinned_vcpus,
     spare_cpus,
-    vcpu_ids,
 )
 from virtboost.catalogue.item import (
     HOST,
@@ -45,7 +44,7 @@ from virtboost.catalogue.sources import (
 from virtboost.catalogue.wanted import Wanted
 from virtboost.model.change import GuestEmulatorPin, GuestIothreadPin
 from virtboost.model.cpuset import CpuSet
-from virtboost.model.guest import Guest
+from virtboost.model.guest import MOST_VCPUS, Guest
 from virtboost.model.host import Host
 from virtboost.model.wording import listed
 
@@ -113,7 +112,7 @@ def _iothread_pins(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
     if not dedicated(guest):
         return NotApplicable(FLOATS)
     vcpus, spare = _vcpu_cpus(host, guest), spare_cpus(host, guest)
-    threads = sorted(guest.iothread_pins) or range(1, guest.iothread_count + 1)
+    threads = sorted(guest.iothread_pins) or range(1, min(guest.iothread_count, MOST_VCPUS) + 1)
     pins = {thread: guest.iothread_pins.get(thread) or guest.cpuset for thread in threads}
     bad = {
         thread: cpus
@@ -205,7 +204,7 @@ def _hint_dedicated(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         return NotApplicable("it has no hint-dedicated")
     if dedicated(guest):
         return Ok("hint-dedicated, and a pCPU for each vCPU")
-    floating = listed(str(v) for v in vcpu_ids(guest) if len(guest.vcpu_pins.get(v, ())) != 1)
+    floating = listed(str(v) for v in guest.vcpu_ids if len(guest.vcpu_pins.get(v, ())) != 1)
     return Wrong(
         found=f"hint-dedicated, and vCPUs {floating} float",
         wanted="a pCPU for each vCPU",

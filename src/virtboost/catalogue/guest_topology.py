@@ -21,7 +21,6 @@ from virtboost.catalogue.guest import (
     manager,
     node_ids,
     reach,
-    vcpu_ids,
 )
 from virtboost.catalogue.item import (
     NO_FIGURE,
@@ -45,7 +44,7 @@ from virtboost.catalogue.sources import (
 from virtboost.catalogue.wanted import Wanted
 from virtboost.model.change import GuestTopologyEdit
 from virtboost.model.cpuset import CpuSet, union
-from virtboost.model.guest import Guest, GuestCell, GuestTopology
+from virtboost.model.guest import MOST_VCPUS, Guest, GuestCell, GuestTopology
 from virtboost.model.host import Host
 from virtboost.model.wording import listed, size
 
@@ -136,7 +135,7 @@ def _pinned(guest: Guest, groups: Iterable[CpuSet]) -> Groups:
 
 def _blocks(count: int, block: int) -> Groups:
     """Group vCPUs as QEMU does: neighbours, a block at a time."""
-    size = max(block, 1)
+    size, count = max(block, 1), min(count, MOST_VCPUS)
     return frozenset(
         CpuSet(range(first, min(first + size, count))) for first in range(0, count, size)
     )
@@ -233,7 +232,7 @@ def _auto_topology(host: Host, guest: Guest, wanted: Wanted) -> Outcome:
         return NotApplicable("it does not ask for auto_topology")
     if dedicated(guest):
         return Ok("each vCPU has exactly one pCPU")
-    loose = [v for v in vcpu_ids(guest) if len(guest.vcpu_pins.get(v, ())) != 1]
+    loose = [v for v in guest.vcpu_ids if len(guest.vcpu_pins.get(v, ())) != 1]
     return Wrong(
         found=f"vCPUs {listed(map(str, loose))} have no pCPU, or several",
         wanted="exactly one pCPU for each vCPU",
@@ -322,7 +321,7 @@ def _wrong_cell(host: Host, guest: Guest, cell: GuestCell) -> Iterator[str]:
 
 
 def _floats_across(host: Host, guest: Guest) -> bool:
-    return any(len(node_ids(host, affinity(host, guest, vcpu))) > 1 for vcpu in vcpu_ids(guest))
+    return any(len(node_ids(host, affinity(host, guest, vcpu))) > 1 for vcpu in guest.vcpu_ids)
 
 
 ITEMS = (

@@ -11,6 +11,10 @@ from virtboost.model.cpuset import CpuSet
 GuestState = Literal["running", "paused", "shut off", "other"]
 
 
+MOST_VCPUS = 8192
+"""More than any hypervisor gives to a guest; what an XML says is not bounded."""
+
+
 class GuestTopology(Struct, frozen=True, kw_only=True):
     """CPU topology that a guest is told; 1 where the XML leaves a level out."""
 
@@ -161,3 +165,10 @@ class Guest(Struct, frozen=True, kw_only=True):
     def pinned(self) -> bool:
         """Whether every vCPU has a pin."""
         return self.vcpu_count > 0 and len(self.vcpu_pins) >= self.vcpu_count
+
+    @property
+    def vcpu_ids(self) -> tuple[int, ...]:
+        """Ids of its vCPUs; hot-plug may leave holes, which the pins tell."""
+        if self.pinned:
+            return tuple(sorted(self.vcpu_pins))
+        return tuple(range(min(self.vcpu_count, MOST_VCPUS)))

@@ -78,7 +78,7 @@ def tag(index: int) -> str:
 
 def _guest(guest: Guest, topology: Topology) -> Workload:
     default = guest.cpuset or topology.online
-    pins = [guest.vcpu_pins.get(vcpu, default) for vcpu in range(guest.vcpu_count)]
+    pins = [guest.vcpu_pins.get(vcpu, default) for vcpu in guest.vcpu_ids]
     cpus = union(pins or [default]) & topology.online
     emulator = guest.emulator_pins or CpuSet()
     helpers = union((emulator, *guest.iothread_pins.values())) & topology.online

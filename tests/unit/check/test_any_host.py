@@ -1,9 +1,13 @@
 """A check of any host, however odd, ends with a result for every item."""
 
+import resource
+
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.cases import patched_host
 from support.hosts import hosts
 from virtboost.catalogue.catalogue import ITEMS
 from virtboost.catalogue.wanted import parse_wanted
@@ -11,6 +15,7 @@ from virtboost.check.judge import check
 from virtboost.model.document import from_json, to_json
 from virtboost.model.finding import Report
 from virtboost.model.host import Host
+from virtboost.report.workload import workloads
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 """A host is large, which hypothesis warns of."""
@@ -46,3 +51,14 @@ def test_a_check_never_raises_whatever_the_site_wants(host: Host, wanted: object
 def test_a_report_is_a_document(host: Host) -> None:
     report = check(host, ITEMS, name="any", proof_of_concept=True)
     assert from_json(to_json(report), Report, "report") == report
+
+
+@pytest.mark.parametrize("pin", [{}, {"0": "4"}])
+def test_numbers_that_no_guest_has_take_no_memory(pin: dict[str, str]) -> None:
+    """libvirt's XML bounds neither; a set of that many vCPUs would take the machine's memory."""
+    guest = {"name": "odd", "vcpu_count": 2**62, "max_vcpu_count": 2**62, "iothread_count": 2**62}
+    host = patched_host({"guests": [{**guest, "vcpu_pins": pin}]})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert check(host, ITEMS, name="odd", proof_of_concept=True).results
+    assert workloads(host)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
