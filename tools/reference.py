@@ -23,14 +23,22 @@ from virtboost.catalogue.site import FACTS, Site
 from virtboost.model.document import json_schema
 from virtboost.model.finding import Report
 from virtboost.model.host import Host
+from virtboost.model.plan import Plan
+from virtboost.model.workload import Workload
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 
-DOCUMENTS: dict[str, type] = {"host": Host, "check": Report, "site": Site}
+DOCUMENTS: dict[str, type] = {
+    "host": Host,
+    "check": Report,
+    "site": Site,
+    "plan": Plan,
+    "workload": Workload,
+}
 """The documents that users meet, by the name of their schema."""
 
-VERBS: tuple[tuple[str, ...], ...] = ((), ("scan",), ("check",))
+VERBS: tuple[tuple[str, ...], ...] = ((), ("scan",), ("check",), ("plan",))
 """The verbs whose help is on the page of the command line."""
 
 

@@ -41,8 +41,7 @@ def print_reports(
     if json:
         print_documents(names, reports, "virtboost.checks/1", "checks")
         return failed
-    console = _console()
-    width = max(console.width, _NARROWEST)
+    console, width = _console(), terminal_width()
     for report in reports:
         if isinstance(report, Report):
             lines = finding_lines(report, items, verbose=verbose, width=width)
@@ -95,8 +94,12 @@ def print_page(item: AnyItem, *, json: bool) -> None:
     if json:
         sys.stdout.write(to_json(item_document(item)) + "\n")
         return
-    console = _console()
-    _print_lines(console, item_page(item, width=max(console.width, _NARROWEST)))
+    _print_lines(_console(), item_page(item, width=terminal_width()))
+
+
+def terminal_width() -> int:
+    """Return the columns that lines are made for."""
+    return max(_console().width, _NARROWEST)
 
 
 def _console() -> Console:

@@ -17,11 +17,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     schema: Literal["virtboost.plan/1"] = "virtboost.plan/1"
     hostname: str | None
     """The host that it was made for, by its own name; None: not told."""
-    host_pcpus: CpuSet = CpuSet()
+    host_pcpus: CpuSet
     """pCPUs that are kept for the host: emulator and I/O threads, interrupts, its own programs."""
-    shared_pcpus: CpuSet = CpuSet()
+    shared_pcpus: CpuSet
     """pCPUs of the pool that guests without pCPUs of their own share."""
-    free_pcpus: CpuSet = CpuSet()
+    free_pcpus: CpuSet
     """pCPUs that are left for more guests."""
     guests: tuple[GuestPlacement, ...] = ()
     changes: tuple[Change, ...] = ()

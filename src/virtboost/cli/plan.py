@@ -1,0 +1,136 @@
+"""``virtboost plan``: where guests and containers go on a host."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from virtboost.cli.hosts import AsJson, readers
+from virtboost.errors import InputError
+
+if TYPE_CHECKING:
+    from virtboost.model.host import Host
+    from virtboost.model.plan import Plan
+    from virtboost.model.workload import Workload
+
+UNPLACED = 1
+"""Exit status where something has no place."""
+
+
+def plan(
+    workload: Annotated[
+        Path | None,
+        typer.Argument(metavar="WORKLOAD.yaml", help="What is to run there.", show_default=False),
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            "-H",
+            "--host",
+            metavar="HOST",
+            help="local, ssh://[user@]host[:port], or a recording.",
+        ),
+    ] = "local",
+    *,
+    running: Annotated[
+        bool, typer.Option("--running", help="Plan what runs there now: what would move.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="PLAN.json", help="Write the plan to a file."),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a picture of the host as planned."),
+    ] = None,
+    limit: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long to look for the best placement, in the solver's own deterministic "
+            "seconds, so that the same input gives the same plan; 0: the heuristic's.",
+        ),
+    ] = 1.0,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Say of each guest why it is there.")
+    ] = False,
+    json: AsJson = False,
+) -> int:
+    """Place guests and containers on a host's CPUs, memory and huge pages; change nothing."""
+    from virtboost.plan.plan import plan_host
+    from virtboost.scan.host import scan
+
+    asked = None if workload is None else _read(workload)
+    if (asked is None) == (not running):
+        raise InputError("plan: give a WORKLOAD.yaml, or --running, and not both")
+    found = scan(readers([host])[0])
+    made = plan_host(found, asked or _running(found), limit_s=limit)
+    if output is not None:
+        _write(output, made)
+    _print(found, made, verbose=verbose, json=json)
+    if html is not None:
+        _draw(html, host, found, made, quiet=json)
+    return UNPLACED if made.unplaced else 0
+
+
+def _read(path: Path) -> Workload:
+    from virtboost.model.userfile import MAX_BYTES, from_yaml
+    from virtboost.model.workload import Workload
+
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1).decode()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not text in UTF-8") from error
+    return from_yaml(text, Workload, str(path))
+
+
+def _running(host: Host) -> Workload:
+    from virtboost.plan.running import running_workload
+
+    found = running_workload(host)
+    if not found.requests():
+        raise InputError("--running: no guest runs, and no container with pCPUs of its own")
+    return found
+
+
+def _write(path: Path, made: Plan) -> None:
+    from virtboost.model.document import to_json
+    from virtboost.transport.recorded import write_whole
+
+    try:
+        write_whole(path.resolve(), f"{to_json(made)}\n".encode())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _draw(path: Path, name: str, host: Host, made: Plan, *, quiet: bool) -> None:
+    from virtboost.catalogue.catalogue import ITEMS
+    from virtboost.check.judge import check
+    from virtboost.cli.reports import page_writer
+    from virtboost.plan.planned import planned_host
+
+    write_page = page_writer(path, ITEMS)
+    after = planned_host(host, made)
+    write_page([name], [(after, check(after, ITEMS, name=f"{name}, as planned"))], quiet=quiet)
+
+
+def _print(host: Host, made: Plan, *, verbose: bool, json: bool) -> None:
+    from virtboost.model.document import to_json
+    from virtboost.report.plan import plan_lines
+
+    if json:
+        sys.stdout.write(to_json(made) + "\n")
+        return
+    from virtboost.cli.reports import terminal_width
+
+    width = terminal_width()
+    sys.stdout.write(
+        "".join(f"{x}\n" for x in plan_lines(host, made, verbose=verbose, width=width))
+    )

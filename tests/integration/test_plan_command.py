@@ -1,0 +1,78 @@
+"""``virtboost plan`` as a person types it."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.captures import HOSTS
+from support.sshd import virtboost
+
+KUNPENG = str(HOSTS / "96arm-2s4n24cl4c" / "host.tar.zst")
+
+WORKLOAD = """
+guests:
+- {name: db, template: database, memory: 2GiB}
+- {name: hpc, template: memory-bandwidth, vcpus: 8, memory: 1GiB}
+- {name: web, template: general, count: 3, memory: 256MiB}
+"""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        virtboost("plan", *arguments), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> str:
+    path = tmp_path / "workload.yaml"
+    path.write_text(WORKLOAD)
+    return str(path)
+
+
+def test_text_file_and_picture(asked: str, tmp_path: Path) -> None:
+    plan, page = tmp_path / "plan.json", tmp_path / "plan.html"
+    done = run(asked, "-H", KUNPENG, "--limit", "0.2", "-o", str(plan), "--html", str(page))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("kunpeng-lab: 5 of 5 placed")
+    assert done.stdout.rstrip().endswith(f"report: {page}")
+    document = json.loads(plan.read_text())
+    assert document["schema"] == "virtboost.plan/1"
+    assert {guest["name"] for guest in document["guests"]} == {
+        "db",
+        "hpc",
+        "web-1",
+        "web-2",
+        "web-3",
+    }
+    assert "hpc" in page.read_text()
+
+
+def test_json_is_the_same_each_time(asked: str) -> None:
+    first, second = (run(asked, "-H", KUNPENG, "--json", "--limit", "0.2") for _ in range(2))
+    assert first.stdout == second.stdout
+    assert json.loads(first.stdout)["unplaced"] == []
+
+
+def test_what_has_no_place_is_told_by_the_status(asked: str) -> None:
+    Path(asked).write_text("guests: [{name: big, vcpus: 200, memory: 1GiB}]")
+    done = run(asked, "-H", KUNPENG, "--limit", "0")
+    assert done.returncode == 1
+    assert "no place for big: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((), "give a WORKLOAD.yaml, or --running"),
+        (("nothing.yaml",), "nothing.yaml: cannot be read: No such file or directory"),
+        (("--running", "-H", KUNPENG), "--running: no guest runs"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: tuple[str, ...], problem: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert problem in done.stderr
