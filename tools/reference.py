@@ -38,7 +38,15 @@ DOCUMENTS: dict[str, type] = {
 }
 """The documents that users meet, by the name of their schema."""
 
-VERBS: tuple[tuple[str, ...], ...] = ((), ("scan",), ("check",), ("plan",))
+VERBS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("scan",),
+    ("check",),
+    ("plan",),
+    ("apply",),
+    ("status",),
+    ("undo",),
+)
 """The verbs whose help is on the page of the command line."""
 
 

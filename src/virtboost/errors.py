@@ -9,7 +9,8 @@
         ├── Unreachable          no connection, refused, name unknown
         ├── HostTimeout          no answer within the time limit
         ├── BadAnswer            what came back answers nothing
-        └── CommandFailed        a program on the host failed
+        ├── CommandFailed        a program on the host failed
+        └── ChangeFailed         a host did not take a value
 
 An error is one line: what is wrong, where, and what to do.  It carries its facts as attributes so
 that a program need not read the line.
@@ -78,3 +79,7 @@ class CommandFailed(TransportError):
         self.stderr = stderr
         last = stderr.strip().splitlines()[-1:] or ["no message"]
         super().__init__(host, f"{argv[0]} failed with status {status}: {last[0]}")
+
+
+class ChangeFailed(TransportError):
+    """The kernel refused a value, or made another of it."""

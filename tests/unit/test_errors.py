@@ -8,15 +8,18 @@ import re
 import subprocess
 import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import zstandard
 
 from virtboost import errors
+from virtboost.apply.execute import apply
+from virtboost.apply.journal import Journal
 from virtboost.errors import (
     BadAnswer,
+    ChangeFailed,
     CommandFailed,
     HostTimeout,
     InputError,
@@ -25,6 +28,7 @@ from virtboost.errors import (
     Unreachable,
     VirtboostError,
 )
+from virtboost.model.change import Ksm
 from virtboost.model.document import from_json
 from virtboost.model.host import Host
 from virtboost.transport import process, recorded
@@ -33,6 +37,7 @@ from virtboost.transport.recorded import RecordedReader
 from virtboost.transport.shell import parse_answer
 from virtboost.transport.source import Command
 from virtboost.transport.ssh import SshReader
+from virtboost.transport.writer import Write, Written
 
 ROOTS = {VirtboostError, TransportError}
 """Only what is below them is raised."""
@@ -46,6 +51,22 @@ def asked(folder: Path, answer: str, limit_s: float = 10) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{folder}:/usr/bin:/bin")
         SshReader("ssh://host", limit_s=limit_s).read(())
+
+
+def refused(folder: Path) -> None:
+    """Change a host whose kernel says no."""
+
+    class No:
+        name = "local"
+
+        def write(self, writes: Sequence[Write], *, keep_going: bool) -> tuple[Written, ...]:
+            return tuple(Written(each.path, "Permission denied", "0") for each in writes)
+
+    (folder / "sys/kernel/mm/ksm").mkdir(parents=True)
+    (folder / "sys/kernel/mm/ksm/run").write_text("0\n")
+    (folder / "sys/devices").mkdir()
+    change = Ksm(setting="run", value=1)
+    apply(RecordedReader(folder), No(), Journal(folder / "state"), [change], hostname=None)
 
 
 RAISED: dict[type[VirtboostError], tuple[Callable[[Path], object], int, str]] = {
@@ -73,6 +94,11 @@ RAISED: dict[type[VirtboostError], tuple[Callable[[Path], object], int, str]] = 
         lambda folder: asked(folder, "echo hello"),
         3,
         r"ssh://host: the answer is cut off or is not from a shell",
+    ),
+    ChangeFailed: (
+        refused,
+        3,
+        r"local: /sys/kernel/mm/ksm/run: '1': Permission denied; everything else was undone",
     ),
     CommandFailed: (
         lambda folder: asked(folder, "echo no such shell >&2; exit 127"),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from virtboost.cli.hosts import HOST_FAILED, AsJson, Hosts, on_each_host, readers
 from virtboost.cli.redfish import Redfish
+from virtboost.errors import InputError, VirtboostError
 from virtboost.transport.source import Reader
+
+if TYPE_CHECKING:
+    from virtboost.cli.reports import Checked
 
 FOUND = 1
 """Exit status where there are findings."""
@@ -60,6 +65,16 @@ HtmlFile = Annotated[
 ]
 
 
+FixPlan = Annotated[
+    Path | None,
+    typer.Option(
+        "--fix-plan",
+        metavar="FILE",
+        help="Write the changes that make the findings of the one host ok, for virtboost apply.",
+    ),
+]
+
+
 def check(
     host: Hosts = None,
     platforms: For = None,
@@ -68,6 +83,7 @@ def check(
     site: SiteFile = None,
     *,
     html: HtmlFile = None,
+    fix_plan: FixPlan = None,
     redfish: Redfish = None,
     verbose: Verbose = False,
     json: AsJson = False,
@@ -75,7 +91,7 @@ def check(
     """Hold hosts against the catalogue of tuning items; change nothing."""
     from virtboost.check.judge import check as judge
     from virtboost.cli.items import named, select
-    from virtboost.cli.reports import Checked, page_writer, print_page, print_reports
+    from virtboost.cli.reports import page_writer, print_page, print_reports
     from virtboost.scan.host import scan
 
     selection = select(platforms or (), item or (), site)
@@ -93,8 +109,22 @@ def check(
     names = [reader.name for reader in chosen]
     results = on_each_host(chosen, read, "check")
     failed = print_reports(names, results, selection.items, verbose=verbose, json=json)
+    if fix_plan is not None:
+        _write_plan(fix_plan, results)
     if write_page is not None:
         write_page(names, results, quiet=json)
     if failed:
         return HOST_FAILED
     return FOUND if any(isinstance(one, tuple) and one[1].findings for one in results) else 0
+
+
+def _write_plan(path: Path, results: Sequence[Checked | VirtboostError]) -> None:
+    from virtboost.cli.plan import write_plan
+    from virtboost.model.plan import Plan
+
+    checked = [one for one in results if isinstance(one, tuple)]
+    if len(results) != 1 or not checked:
+        raise InputError(f"--fix-plan is for one host that can be read; there are {len(checked)}")
+    report = checked[0][1]
+    changes = tuple(change for finding in report.findings for change in finding.changes)
+    write_plan(path, Plan(hostname=report.hostname, changes=changes))

@@ -70,7 +70,7 @@ def plan(
     found = scan(readers([host])[0])
     made = plan_host(found, asked or _running(found), limit_s=limit)
     if output is not None:
-        _write(output, made)
+        write_plan(output, made)
     _print(found, made, verbose=verbose, json=json)
     if html is not None:
         _draw(html, host, found, made, quiet=json)
@@ -100,7 +100,12 @@ def _running(host: Host) -> Workload:
     return found
 
 
-def _write(path: Path, made: Plan) -> None:
+def write_plan(path: Path, made: Plan) -> None:
+    """Write a plan so that it is there whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
     from virtboost.model.document import to_json
     from virtboost.transport.recorded import write_whole
 

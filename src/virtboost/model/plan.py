@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from virtboost.model.change import Change
 from virtboost.model.cpuset import CpuSet
@@ -17,11 +17,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     schema: Literal["virtboost.plan/1"] = "virtboost.plan/1"
     hostname: str | None
     """The host that it was made for, by its own name; None: not told."""
-    host_pcpus: CpuSet
+    host_pcpus: CpuSet = field(default_factory=CpuSet)
     """pCPUs that are kept for the host: emulator and I/O threads, interrupts, its own programs."""
-    shared_pcpus: CpuSet
+    shared_pcpus: CpuSet = field(default_factory=CpuSet)
     """pCPUs of the pool that guests without pCPUs of their own share."""
-    free_pcpus: CpuSet
+    free_pcpus: CpuSet = field(default_factory=CpuSet)
     """pCPUs that are left for more guests."""
     guests: tuple[GuestPlacement, ...] = ()
     changes: tuple[Change, ...] = ()

@@ -107,10 +107,15 @@ class SshReader:
             BadAnswer: What came is cut off, too much, or no answer to this.
         """
         nonce = f"@{secrets.token_hex(12)}"
-        done = self._ask(script(sources, nonce).encode())
+        done = self.ask(script(sources, nonce).encode())
         return parse_answer(done.stdout, done.stderr, nonce, sources, self.name)
 
-    def _ask(self, script_text: bytes) -> process.Finished:
+    def ask(self, script_text: bytes) -> process.Finished:
+        """Run a script on the host and return what came of it.
+
+        Raises:
+            TransportError: As ``read`` does.
+        """
         try:
             with tempfile.TemporaryDirectory(prefix="virtboost-") as folder:
                 config = Path(folder, "config")

@@ -1,0 +1,202 @@
+"""What was changed, from what, to what: on disk before the first write.
+
+SQLite in WAL mode with ``synchronous=FULL``: a transaction that is committed survives the loss of
+power (https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from virtboost.apply.setting import Form, Setting
+from virtboost.errors import InputError
+
+State = Literal["planned", "written", "undone", "conflict"]
+"""``planned`` is on disk before the write: after a crash the file says whether it came to it."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS changeset (
+    id INTEGER PRIMARY KEY, host TEXT NOT NULL, hostname TEXT, begun_at TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS record (
+    changeset INTEGER NOT NULL REFERENCES changeset(id), number INTEGER NOT NULL,
+    path TEXT NOT NULL, form TEXT NOT NULL, prior TEXT NOT NULL, value TEXT NOT NULL,
+    reason TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (changeset, number)
+);
+"""
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """One file of a changeset."""
+
+    number: int
+    """Its place in the changeset, from 0."""
+    setting: Setting
+    prior: str
+    """What to write to have the old value again."""
+    reason: str
+    state: State
+
+
+class Changeset(Struct, frozen=True, kw_only=True):
+    """What one run changed on one host."""
+
+    id: int
+    host: str
+    """What the user called the host."""
+    hostname: str | None
+    """Its own name; None: not told."""
+    begun_at: str
+    """ISO 8601, in UTC."""
+    records: tuple[Record, ...]
+
+    @property
+    def open(self) -> bool:
+        """Whether something of it is still to be undone."""
+        return any(record.state != "undone" for record in self.records)
+
+
+class Journal:
+    """The journal of this machine, for all hosts."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open, or make, the journal in ``folder``.
+
+        Raises:
+            InputError: It cannot be written, or is not a journal.
+        """
+        self._folder = folder
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._database = sqlite3.connect(folder / "journal.sqlite")
+            self._database.executescript(
+                f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {_SCHEMA}"
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(f"{folder}: no journal can be kept there: {error}") from error
+
+    @contextmanager
+    def lock(self, host: str) -> Iterator[None]:
+        """Hold a host: nobody else on this machine changes it meanwhile.
+
+        Raises:
+            InputError: Somebody does; the message names who.
+        """
+        name = hashlib.sha256(host.encode()).hexdigest()[:16]
+        try:
+            file = (self._folder / f"lock-{name}").open("ab+", buffering=0)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read(20).decode() or "another one"
+                raise InputError(f"{host}: process {holder} is changing it; wait for it") from None
+            self._sign(file)
+            yield
+
+    def _sign(self, file: FileIO) -> None:
+        try:
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: Exception) -> InputError:
+        return InputError(f"{self._folder}: the journal cannot be written: {error}")
+
+    def begin(
+        self, host: str, hostname: str | None, begun_at: str, steps: Sequence[Record]
+    ) -> Changeset:
+        """Put everything that is to be written on disk, with what was there before.
+
+        Raises:
+            InputError: The disk does not take it.
+        """
+        with self._transaction() as database:
+            cursor = database.execute(
+                "INSERT INTO changeset (host, hostname, begun_at) VALUES (?, ?, ?)",
+                (host, hostname, begun_at),
+            )
+            changeset = int(cursor.lastrowid or 0)
+            database.executemany(
+                "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [_row(changeset, each) for each in steps],
+            )
+        return Changeset(
+            id=changeset, host=host, hostname=hostname, begun_at=begun_at, records=tuple(steps)
+        )
+
+    def mark(self, changeset: int, numbers: Sequence[int], state: State) -> None:
+        """Record what came of some writes."""
+        with self._transaction() as database:
+            database.executemany(
+                "UPDATE record SET state = ? WHERE changeset = ? AND number = ?",
+                [(state, changeset, number) for number in numbers],
+            )
+
+    def changesets(self, host: str | None = None) -> tuple[Changeset, ...]:
+        """Return what was changed on a host, or on all, oldest first."""
+        rows = self._database.execute(
+            "SELECT id, host, hostname, begun_at FROM changeset "
+            "WHERE ? IS NULL OR host = ? ORDER BY id",
+            (host, host),
+        ).fetchall()
+        return tuple(
+            Changeset(
+                id=number,
+                host=name,
+                hostname=own,
+                begun_at=at,
+                records=tuple(self._records(number)),
+            )
+            for number, name, own, at in rows
+        )
+
+    def _records(self, changeset: int) -> Iterator[Record]:
+        rows = self._database.execute(
+            "SELECT number, path, form, prior, value, reason, state FROM record "
+            "WHERE changeset = ? ORDER BY number",
+            (changeset,),
+        )
+        for number, path, form, prior, value, reason, state in rows:
+            yield Record(
+                number=number,
+                setting=Setting(path=path, value=value, form=_form(form)),
+                prior=prior,
+                reason=reason,
+                state=state,
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._database:
+                yield self._database
+        except sqlite3.Error as error:
+            raise self._unwritable(error) from error
+
+
+def _row(changeset: int, record: Record) -> tuple[int | str, ...]:
+    setting = record.setting
+    values = (setting.path, setting.form, record.prior, setting.value, record.reason)
+    return (changeset, record.number, *values, record.state)
+
+
+def _form(text: str) -> Form:
+    match text:
+        case "words" | "choice" | "list" | "mask":
+            return text
+    return "text"

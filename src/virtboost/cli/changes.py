@@ -1,0 +1,89 @@
+"""What apply, undo and status share: the journal, the host that is written, and what is printed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from virtboost.cli.hosts import readers
+from virtboost.errors import InputError
+
+if TYPE_CHECKING:
+    from virtboost.apply.execute import Conflict
+    from virtboost.apply.journal import Changeset, Journal
+    from virtboost.transport.source import Reader
+    from virtboost.transport.writer import Writer
+
+
+class Both(NamedTuple):
+    """A host that can be read and written."""
+
+    reader: Reader
+    writer: Writer
+
+
+def journal() -> Journal:
+    """Return the journal of this user on this machine."""
+    from virtboost.apply.journal import Journal
+
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Journal(Path(state) / "virtboost")
+
+
+def writable(host: str) -> Both:
+    """Return a host to read and write.
+
+    Raises:
+        InputError: It is a recording.
+    """
+    from virtboost.transport.local import LocalReader
+    from virtboost.transport.ssh import SshReader
+    from virtboost.transport.writer import local_writer, ssh_writer
+
+    reader = readers([host])[0]
+    if isinstance(reader, SshReader):
+        return Both(reader, ssh_writer(reader))
+    if isinstance(reader, LocalReader):
+        return Both(reader, local_writer())
+    raise InputError(f"{host}: a recording cannot be changed; --dry-run shows what would be")
+
+
+def conflict_lines(conflicts: Iterable[Conflict]) -> Iterable[str]:
+    """Yield each conflict as a line for stderr."""
+    for each in conflicts:
+        yield (
+            f"virtboost: {each.path}: we wrote {each.ours!r}, somebody wrote {each.theirs!r} "
+            f"after us, it was {each.prior!r}: left alone; --force writes the old value"
+        )
+
+
+def changeset_document(changeset: Changeset, now: dict[str, str]) -> dict[str, Any]:
+    """Return a changeset with what each file says now, for ``--json``."""
+    return {
+        "id": changeset.id,
+        "host": changeset.host,
+        "hostname": changeset.hostname,
+        "begun_at": changeset.begun_at,
+        "records": [
+            {
+                "path": record.setting.path,
+                "prior": record.prior,
+                "value": record.setting.value,
+                "now": now.get(record.setting.path),
+                "state": record.state,
+                "holds": record.setting.same(now.get(record.setting.path), record.setting.value),
+                "reason": record.reason,
+            }
+            for record in changeset.records
+        ],
+    }
+
+
+def say(*lines: str) -> None:
+    """Print lines on stdout; what does not print in a terminal is escaped."""
+    from virtboost.report.printable import printable
+
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))

@@ -1,0 +1,132 @@
+"""How settings of a host are written: many files of the kernel in one round trip, each read back.
+
+A `Reader` has no such method, so what holds a reader only cannot change a host.  The script needs a
+POSIX shell and ``cat``; nothing is left on the host.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from virtboost.errors import BadAnswer
+from virtboost.transport import process
+from virtboost.transport.local import SEARCH_PATH
+from virtboost.transport.source import MAX_TOTAL_BYTES, clean
+from virtboost.transport.ssh import SshReader
+
+LIMIT_S = 120
+"""Filling a pool of huge pages takes the kernel a while: it moves what is in the way."""
+
+
+class Write(Struct, frozen=True):
+    """A value for a file."""
+
+    path: str
+    value: str
+    """One line, without its end."""
+
+
+class Written(Struct, frozen=True):
+    """What came of a write."""
+
+    path: str
+    error: str | None
+    """What the kernel said; None where it took the value."""
+    now: str | None
+    """What the file says afterwards; None where it cannot be read."""
+
+
+class Writer(Protocol):
+    """A host whose files can be written."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls this host."""
+        ...
+
+    def write(self, writes: Sequence[Write], *, keep_going: bool) -> tuple[Written, ...]:
+        """Write in order, and stop after the first that fails unless ``keep_going``.
+
+        Returns:
+            A result for each write that was tried.
+
+        Raises:
+            TransportError: The host cannot be reached, or its answer is cut off; what was written
+                by then is not known.
+        """
+        ...
+
+
+class ShellWriter:
+    """Writes by a script on the standard input of a shell."""
+
+    def __init__(self, name: str, run: Callable[[bytes], bytes]) -> None:
+        """Run scripts with ``run``, which returns their output."""
+        self.name = name
+        self._run = run
+
+    def write(self, writes: Sequence[Write], *, keep_going: bool) -> tuple[Written, ...]:
+        """Write in order, and stop after the first that fails unless ``keep_going``."""
+        if not writes:
+            return ()
+        nonce = f"@{secrets.token_hex(12)}"
+        answer = self._run(_script(writes, nonce, keep_going=keep_going).encode())
+        return tuple(_results(answer, writes, nonce, self.name))
+
+
+def local_writer() -> ShellWriter:
+    """Return the writer of this machine."""
+
+    def run(script: bytes) -> bytes:
+        env = {"LC_ALL": "C", "PATH": SEARCH_PATH}
+        done = process.run(
+            ("sh", "-s"), stdin=script, limit_s=LIMIT_S, max_bytes=MAX_TOTAL_BYTES, env=env
+        )
+        return done.stdout
+
+    return ShellWriter("local", run)
+
+
+def ssh_writer(reader: SshReader) -> ShellWriter:
+    """Return the writer of a host that is read over SSH, through the same connection."""
+    return ShellWriter(reader.name, lambda script: reader.ask(script).stdout)
+
+
+def _script(writes: Sequence[Write], nonce: str, *, keep_going: bool) -> str:
+    """Return a script that answers each write with its number, its status and two texts.
+
+    ``cat`` tells the kernel's own reason; the ``printf`` of dash calls everything an I/O error.
+    """
+    stop = "" if keep_going else f'[ "$s" = 0 ] || {{ echo {nonce} Z; exit 0; }}; '
+    lines = [
+        'w() { e=$( { printf "%s\\n" "$2" | cat >"$1"; } 2>&1 ); s=$?; '
+        f'printf "%s\\n%s\\n" "{nonce} $3 $s" "$e"; echo {nonce}; cat "$1" 2>/dev/null; echo; '
+        f"{stop}}}"
+    ]
+    lines += [
+        f"w {shlex.quote(each.path)} {shlex.quote(each.value)} {number}"
+        for number, each in enumerate(writes)
+    ]
+    return "\n".join((*lines, f"echo {nonce} Z", ""))
+
+
+def _results(answer: bytes, writes: Sequence[Write], nonce: str, host: str) -> Iterator[Written]:
+    text = answer.decode("utf-8", "replace")
+    if not text.rstrip().endswith(f"{nonce} Z"):
+        raise BadAnswer(host, "the answer is cut off: what was written is not known")
+    pattern = re.compile(
+        rf"^{nonce} (\d+) (\d+)\n(.*?)^{nonce}\n(.*?)(?=^{nonce} )", re.DOTALL | re.MULTILINE
+    )
+    for number, status, error, now in pattern.findall(text):
+        said = clean(error.encode()).rpartition(": ")[2]
+        yield Written(
+            path=writes[int(number)].path,
+            error=None if status == "0" else said or f"status {status}",
+            now=clean(now.encode()) or None,
+        )
