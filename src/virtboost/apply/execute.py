@@ -8,7 +8,8 @@ from collections.abc import Container, Sequence
 from msgspec import Struct, structs
 
 from virtboost.apply.journal import Changeset, Journal, Record
-from virtboost.apply.setting import Setting, settings
+from virtboost.emit.commands import commands
+from virtboost.emit.setting import Setting, is_kernel_file, settings
 from virtboost.errors import ChangeFailed, InputError
 from virtboost.model.change import Change
 from virtboost.transport.source import Files, Reader
@@ -46,6 +47,9 @@ def preflight(reader: Reader, changes: Sequence[Change]) -> tuple[Step, ...]:
         InputError: A change cannot be carried out here: nothing was written.
         TransportError: The host could not be read.
     """
+    by_hand = [change for change in changes if not is_kernel_file(change)]
+    if by_hand:
+        raise InputError(f"apply changes files of the kernel only; by hand: {_told(by_hand[0])}")
     wanted = [(setting, change.reason) for change in changes for setting in settings(change)]
     by_path: dict[str, Setting] = {}
     for setting, _ in wanted:
@@ -58,6 +62,10 @@ def preflight(reader: Reader, changes: Sequence[Change]) -> tuple[Step, ...]:
         raise InputError(f"{reader.name}: {missing[0]}: is not there, or says nothing")
     steps = {s.path: Step(setting=s, found=found[s.path], reason=reason) for s, reason in wanted}
     return tuple(steps.values())
+
+
+def _told(change: Change) -> str:
+    return "; ".join(commands(change))
 
 
 def read_now(reader: Reader, paths: Sequence[str]) -> dict[str, str]:

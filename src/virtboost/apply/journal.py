@@ -18,7 +18,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from virtboost.apply.setting import Form, Setting
+from virtboost.emit.setting import Form, Setting
 from virtboost.errors import InputError
 
 State = Literal["planned", "written", "undone", "conflict"]

@@ -55,6 +55,10 @@ def plan(
             "seconds, so that the same input gives the same plan; 0: the heuristic's.",
         ),
     ] = 1.0,
+    script: Annotated[
+        bool,
+        typer.Option("--script", help="Print the changes as shell commands, and nothing else."),
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Say of each guest why it is there.")
     ] = False,
@@ -71,9 +75,12 @@ def plan(
     made = plan_host(found, asked or _running(found), limit_s=limit)
     if output is not None:
         write_plan(output, made)
-    _print(found, made, verbose=verbose, json=json)
+    if script:
+        _print_script(made)
+    else:
+        _print(found, made, verbose=verbose, json=json)
     if html is not None:
-        _draw(html, host, found, made, quiet=json)
+        _draw(html, host, found, made, quiet=json or script)
     return UNPLACED if made.unplaced else 0
 
 
@@ -124,6 +131,16 @@ def _draw(path: Path, name: str, host: Host, made: Plan, *, quiet: bool) -> None
     write_page = page_writer(path, ITEMS)
     after = planned_host(host, made)
     write_page([name], [(after, check(after, ITEMS, name=f"{name}, as planned"))], quiet=quiet)
+
+
+def _print_script(made: Plan) -> None:
+    from virtboost.emit.commands import commands
+    from virtboost.report.printable import printable
+
+    for change in made.changes:
+        reason = f"# {change.reason}\n" if change.reason else ""
+        lines = "\n".join(printable(line) for line in commands(change))
+        sys.stdout.write(f"{printable(reason.strip())}\n{lines}\n".lstrip("\n"))
 
 
 def _print(host: Host, made: Plan, *, verbose: bool, json: bool) -> None:

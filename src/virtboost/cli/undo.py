@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from virtboost.cli.apply import Host_
+from virtboost.cli.hosts import AsJson
 from virtboost.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ def undo(
     print_: Annotated[
         bool, typer.Option("--print", help="Print shell commands that do the same; do nothing.")
     ] = False,
+    json: AsJson = False,
 ) -> int:
     """Write back what was there before, where the host still says what we wrote."""
     from virtboost.apply.execute import undo as take_back
     from virtboost.cli.changes import conflict_lines, journal, say, writable
+    from virtboost.model.document import to_json
 
     kept = journal()
     chosen = _chosen(kept.changesets(host), changeset, host)
@@ -47,7 +50,11 @@ def undo(
     reader, writer = writable(host)
     conflicts = take_back(reader, writer, kept, chosen, force=force)
     sys.stderr.write("".join(f"{line}\n" for line in conflict_lines(conflicts)))
-    say(f"changeset {chosen.id}: {len(chosen.records) - len(conflicts)} settings are as before")
+    if json:
+        told = {"schema": "virtboost.undone/1", "changeset": chosen.id, "conflicts": conflicts}
+        sys.stdout.write(to_json(told) + "\n")
+    else:
+        say(f"changeset {chosen.id}: {len(chosen.records) - len(conflicts)} settings are as before")
     return CONFLICTS if conflicts else 0
 
 

@@ -1,7 +1,7 @@
 """Which files of the kernel a change sets, and how what they say is compared.
 
-A table: a kind of change has a function here, or it is refused.  Paths are made from checked parts,
-so no plan can write anywhere else.
+A table: a kind of change has a function here, or no file of the kernel carries it out.  Paths are
+made from checked parts, so no plan can write anywhere else.
 """
 
 from __future__ import annotations
@@ -73,18 +73,18 @@ class Setting(Struct, frozen=True, kw_only=True):
         return chosen if self.form == "choice" and isinstance(chosen, str) else found
 
 
+def is_kernel_file(change: Change) -> bool:
+    """Tell whether files of the kernel carry a change out."""
+    return type(change) in _SETTINGS
+
+
 def settings(change: Change) -> tuple[Setting, ...]:
-    """Return the files that a change sets.
+    """Return the files that a change sets; for kinds of which `is_kernel_file` is true.
 
     Raises:
-        InputError: The kind is none that files of the kernel carry out, or a part of it is not what
-            it says it is.
+        InputError: A part of the change is not what it says it is.
     """
-    kind = type(change)
-    if kind not in _SETTINGS:
-        name = re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
-        raise InputError(f"{name}: apply carries out changes of kernel files only; do it by hand")
-    found = tuple(_SETTINGS[kind](change))
+    found = tuple(_SETTINGS[type(change)](change))
     for setting in found:
         _require(_ROOTS, setting.path, "path")
         _require(_VALUE, setting.value, f"value of {setting.path}")

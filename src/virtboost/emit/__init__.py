@@ -1,0 +1,1 @@
+"""Placements and changes in the words of other tools."""
