@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from support.daemon import exclusive
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -30,3 +33,13 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == file.read_text()
 
     return compare
+
+
+@pytest.fixture
+def kernel_at_rest() -> Iterator[None]:
+    """Nobody changes the kernel's settings meanwhile; only tests of root do."""
+    if os.geteuid() != 0:
+        yield
+        return
+    with exclusive("kernel"):
+        yield

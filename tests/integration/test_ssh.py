@@ -46,7 +46,7 @@ from virtboost.transport.local import LocalReader
 from virtboost.transport.recorded import RecordedReader
 from virtboost.transport.ssh import SshReader
 
-pytestmark = pytest.mark.xdist_group("sshd")
+pytestmark = [pytest.mark.xdist_group("sshd"), pytest.mark.usefixtures("kernel_at_rest")]
 
 LOGIN = '-c "$SSH_ORIGINAL_COMMAND"'
 

@@ -37,6 +37,7 @@ def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return found
 
 
+@pytest.mark.usefixtures("kernel_at_rest")
 def test_this_machine_is_the_same_by_script(shell: tuple[str, ...]) -> None:
     assert still(parse(read(shell, *SOURCES))) == still(parse(LocalReader().read(SOURCES)))
 
