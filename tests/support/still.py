@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from virtboost.model.document import to_json
 from virtboost.model.host import Host
+from virtboost.scan.host import scan
+from virtboost.transport.local import LocalReader
+
+LOOKS = 4
 
 MOVING = {
     "available_bytes",
@@ -32,9 +37,24 @@ OTHERS = {
     "engines": "containers",
     "containers": "containers",
     "ovs": "Open vSwitch",
+    "pmd": "PMD threads",
     "agents": "agents",
 }
 """Fields of what other tests start and stop meanwhile, and the gaps that hide them."""
+
+
+def is_this_machine(read: Callable[[], Host]) -> int:
+    """Assert that ``read`` tells this machine as it is; return how often it was asked.
+
+    Another test may change the machine between two looks, so a difference is looked at again; a
+    reader that reads otherwise differs each time.
+    """
+    for look in range(1, LOOKS + 1):
+        found, here = still(read()), still(scan(LocalReader()))
+        if found == here:
+            break
+    assert found == here
+    return look
 
 
 def still(host: Host) -> Any:
