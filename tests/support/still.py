@@ -52,9 +52,9 @@ def is_this_machine(read: Callable[[], Host]) -> int:
     for look in range(1, LOOKS + 1):
         found, here = still(read()), still(scan(LocalReader()))
         if found == here:
-            break
+            return look
     assert found == here
-    return look
+    return LOOKS
 
 
 def still(host: Host) -> Any:
