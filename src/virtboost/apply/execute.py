@@ -8,29 +8,33 @@ from collections.abc import Container, Sequence
 from msgspec import Struct, structs
 
 from virtboost.apply.journal import Changeset, Journal, Record
+from virtboost.apply.tool import Found, found_in, is_live, source, value_of, write
 from virtboost.emit.commands import commands
-from virtboost.emit.setting import Setting, is_kernel_file, settings
+from virtboost.emit.edit import edits
+from virtboost.emit.setting import Edit, Setting
 from virtboost.errors import ChangeFailed, InputError
 from virtboost.model.change import Change
-from virtboost.transport.source import Files, Reader
+from virtboost.transport.source import Reader
 from virtboost.transport.writer import Write, Writer, Written
+
+_SHOWN = 200
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One file: what it says now, and what it is to say."""
+    """One setting: what it says now, and what it is to say."""
 
     setting: Setting
-    found: str
+    found: Found
     reason: str
 
     @property
     def changes(self) -> bool:
-        """Whether the file has another value now."""
-        return not self.setting.same(self.found, self.setting.value)
+        """Whether the setting has another value now."""
+        return not self.setting.same(self.found.value, self.setting.value)
 
 
 class Conflict(Struct, frozen=True, kw_only=True):
-    """A file that somebody else changed after us."""
+    """A setting that somebody else changed after us."""
 
     path: str
     ours: str
@@ -41,42 +45,54 @@ class Conflict(Struct, frozen=True, kw_only=True):
 
 
 def preflight(reader: Reader, changes: Sequence[Change]) -> tuple[Step, ...]:
-    """Read every file that some changes set; nothing is written.
+    """Read everything that some changes set; nothing is written.
 
     Raises:
         InputError: A change cannot be carried out here: nothing was written.
         TransportError: The host could not be read.
     """
-    by_hand = [change for change in changes if not is_kernel_file(change)]
-    if by_hand:
-        raise InputError(f"apply changes files of the kernel only; by hand: {_told(by_hand[0])}")
-    wanted = [(setting, change.reason) for change in changes for setting in settings(change)]
-    by_path: dict[str, Setting] = {}
-    for setting, _ in wanted:
-        other = by_path.setdefault(setting.path, setting)
-        if other.value != setting.value:
-            raise InputError(f"{setting.path}: two values, {other.value!r} and {setting.value!r}")
-    found = read_now(reader, list(by_path))
-    missing = [path for path in by_path if path not in found]
-    if missing:
-        raise InputError(f"{reader.name}: {missing[0]}: is not there, or says nothing")
-    steps = {s.path: Step(setting=s, found=found[s.path], reason=reason) for s, reason in wanted}
+    wanted = [(change, edits(change)) for change in changes]
+    now = read_now(reader, sorted({edit.path for _, made in wanted for edit in made}))
+    steps: dict[str, Step] = {}
+    for change, made in wanted:
+        there = [edit for edit in made if edit.path in now]
+        _require(reader.name, change, made, there)
+        for edit in there:
+            steps[edit.path] = _step(edit, change.reason, now[edit.path], steps.get(edit.path))
     return tuple(steps.values())
+
+
+def _require(name: str, change: Change, made: Sequence[Edit], there: Sequence[Edit]) -> None:
+    """Raise where the host does not tell a value that is needed."""
+    missing = [edit.path for edit in made if edit not in there and not edit.optional]
+    if missing:
+        raise InputError(f"{name}: {missing[0]}: is not there, or says nothing")
+    if not there:
+        raise InputError(f"{name}: {made[0].path}: is not there; by hand: {_told(change)}")
+
+
+def _step(edit: Edit, reason: str, now: Found, before: Step | None) -> Step:
+    """Return the step of an edit, after the edits of the same setting that came before.
+
+    Raises:
+        InputError: They want two values.
+    """
+    found = now.value if before is None else before.setting.value
+    setting = Setting(path=edit.path, value=edit.make(found), form=edit.form)
+    if before is not None and edit.make(now.value) == setting.value != found:
+        raise InputError(f"{edit.path}: two values, {found!r} and {setting.value!r}")
+    return Step(setting=setting, found=now, reason=reason)
 
 
 def _told(change: Change) -> str:
     return "; ".join(commands(change))
 
 
-def read_now(reader: Reader, paths: Sequence[str]) -> dict[str, str]:
-    """Return what files say, by path, in one round trip; those that are missing are not there."""
-    sources = [Files(path.rpartition("/")[0], (path.rpartition("/")[2],)) for path in paths]
-    capture = reader.read(sources)
-    told = {
-        source.directory + "/" + source.names[0]: capture.text(source, source.names[0])
-        for source in sources
-    }
-    return {path: text for path, text in told.items() if text is not None}
+def read_now(reader: Reader, paths: Sequence[str]) -> dict[str, Found]:
+    """Return what settings say, by path, in one round trip; those that say nothing are missing."""
+    capture = reader.read([source(path) for path in paths])
+    told = {path: found_in(capture, path) for path in paths}
+    return {path: each for path, each in told.items() if each is not None}
 
 
 def apply(
@@ -104,7 +120,7 @@ def apply(
         if not steps:
             return None
         changeset = journal.begin(writer.name, hostname, _now(), _records(steps))
-        writes = [Write(step.setting.path, step.setting.value) for step in steps]
+        writes = [write(s.setting.path, s.setting.value, s.found.raw) for s in steps]
         results = writer.write(writes, keep_going=keep_going)
         bad = [_problem(r, record) for r, record in zip(results, changeset.records, strict=False)]
         good = [n for n, problem in enumerate(bad) if problem is None]
@@ -147,12 +163,14 @@ def _take_back(
     """Write old values back; of the records in ``mine`` whatever their files say now."""
     left = [record for record in reversed(changeset.records) if record.state != "undone"]
     now = read_now(reader, [record.setting.path for record in left])
-    there = {record.number: now.get(record.setting.path) for record in left}
-    back = [r for r in left if r.setting.same(there[r.number], r.prior)]
-    ours = [r for r in left if r not in back and (r.number in mine or _ours(r, there[r.number]))]
+    there = {r.number: now[r.setting.path].value for r in left if r.setting.path in now}
+    back = [r for r in left if _is_back(r, there.get(r.number))]
+    ours = [
+        r for r in left if r not in back and (r.number in mine or _ours(r, there.get(r.number)))
+    ]
     others = [r for r in left if r not in back and r not in ours]
     journal.mark(changeset.id, [record.number for record in back], "undone")
-    writes = [Write(record.setting.path, record.prior) for record in ours]
+    writes = [_write_back(record, now.get(record.setting.path)) for record in ours]
     results = writer.write(writes, keep_going=True)
     problems = {}
     for record, result in zip(ours, results, strict=True):
@@ -164,7 +182,19 @@ def _take_back(
     failed = [problem for problem in problems.values() if problem is not None]
     if failed:
         raise ChangeFailed(writer.name, f"undo: {'; '.join(failed)}")
-    return tuple(_conflict(record, there[record.number]) for record in others)
+    return tuple(_conflict(record, there.get(record.number)) for record in others)
+
+
+def _is_back(record: Record, now: str | None) -> bool:
+    """Tell whether nothing is left to undo: the old value is there, or the process is gone."""
+    if now is None:
+        return is_live(record.setting.path)
+    return record.setting.same(now, record.prior)
+
+
+def _write_back(record: Record, now: Found | None) -> Write:
+    path = record.setting.path
+    return write(path, record.prior, "" if now is None else now.raw)
 
 
 def _ours(record: Record, now: str | None) -> bool:
@@ -181,7 +211,7 @@ def _records(steps: Sequence[Step]) -> list[Record]:
         Record(
             number=number,
             setting=step.setting,
-            prior=step.setting.prior(step.found),
+            prior=step.setting.prior(step.found.value),
             reason=step.reason,
             state="planned",
         )
@@ -190,12 +220,19 @@ def _records(steps: Sequence[Step]) -> list[Record]:
 
 
 def _problem(result: Written, record: Record) -> str | None:
-    """Return what is wrong with a write: what the kernel said, or what it made of the value."""
+    """Return what is wrong with a write: what was said, or what became of the value."""
+    setting = record.setting
     if result.error is not None:
-        return f"{result.path}: {record.setting.value!r}: {result.error}"
-    if not record.setting.same(result.now, record.setting.value):
-        return f"{result.path}: wrote {record.setting.value!r}, it says {result.now!r}"
+        return f"{result.path}: {_short(setting.value)}: {result.error}"
+    now = None if result.now is None else value_of(result.path, result.now)
+    if not setting.same(now, setting.value):
+        return f"{result.path}: wrote {_short(setting.value)}, it says {_short(now)}"
     return None
+
+
+def _short(value: str | None) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _now() -> str:

@@ -18,7 +18,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from virtboost.emit.setting import Form, Setting
+from virtboost.emit.setting import Setting
 from virtboost.errors import InputError
 
 State = Literal["planned", "written", "undone", "conflict"]
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS record (
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """One file of a changeset."""
+    """One setting of a changeset."""
 
     number: int
     """Its place in the changeset, from 0."""
@@ -174,7 +174,7 @@ class Journal:
         for number, path, form, prior, value, reason, state in rows:
             yield Record(
                 number=number,
-                setting=Setting(path=path, value=value, form=_form(form)),
+                setting=Setting(path=path, value=value, form=form),
                 prior=prior,
                 reason=reason,
                 state=state,
@@ -193,10 +193,3 @@ def _row(changeset: int, record: Record) -> tuple[int | str, ...]:
     setting = record.setting
     values = (setting.path, setting.form, record.prior, setting.value, record.reason)
     return (changeset, record.number, *values, record.state)
-
-
-def _form(text: str) -> Form:
-    match text:
-        case "words" | "choice" | "list" | "mask":
-            return text
-    return "text"

@@ -118,12 +118,16 @@ def _of_items(items: Sequence[str], host: Host) -> Sequence[Change]:
 
 
 def _show(steps: Sequence[Step]) -> None:
-    from virtboost.cli.changes import say
+    from virtboost.apply.tool import waits
+    from virtboost.cli.changes import said, say
 
     if not steps:
         say("nothing to change: everything is as wanted")
     for step in steps:
-        say(step.setting.path, f"  - {step.found}", f"  + {step.setting.value}")
+        path = step.setting.path
+        later = waits(path)
+        say(f"{path}, takes effect {later}" if later else path)
+        say(*(f"  {line}" for line in said(step.found.value, step.setting.value)))
         if step.reason:
             say(f"    {step.reason}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from difflib import unified_diff
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,7 +63,9 @@ def conflict_lines(conflicts: Iterable[Conflict]) -> Iterable[str]:
 
 
 def changeset_document(changeset: Changeset, now: dict[str, str]) -> dict[str, Any]:
-    """Return a changeset with what each file says now, for ``--json``."""
+    """Return a changeset with what each setting says now, for ``--json``."""
+    from virtboost.apply.tool import waits
+
     return {
         "id": changeset.id,
         "host": changeset.host,
@@ -74,6 +78,7 @@ def changeset_document(changeset: Changeset, now: dict[str, str]) -> dict[str, A
                 "value": record.setting.value,
                 "now": now.get(record.setting.path),
                 "state": record.state,
+                "waits": waits(record.setting.path),
                 "holds": record.setting.same(now.get(record.setting.path), record.setting.value),
                 "reason": record.reason,
             }
@@ -87,3 +92,12 @@ def say(*lines: str) -> None:
     from virtboost.report.printable import printable
 
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
+
+
+def said(found: str, wanted: str) -> Iterable[str]:
+    """Yield the lines of a diff between two values of a setting."""
+    old, new = (text.replace("><", ">\n<").splitlines() for text in (found, wanted))
+    if len(old) <= 1 and len(new) <= 1:
+        yield from (f"- {found}", f"+ {wanted}")
+    else:
+        yield from islice(unified_diff(old, new, n=1, lineterm=""), 2, None)

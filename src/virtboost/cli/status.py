@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from virtboost.cli.apply import Host_
 from virtboost.cli.hosts import AsJson
@@ -14,12 +15,13 @@ DRIFTED = 1
 def status(host: Host_ = "local", *, json: AsJson = False) -> int:
     """Show the changesets of a host that are not undone, and which of their settings still hold."""
     from virtboost.apply.execute import read_now
-    from virtboost.cli.changes import changeset_document, journal, say, writable
+    from virtboost.cli.changes import changeset_document, journal, said, say, writable
     from virtboost.model.document import to_json
 
     changesets = [each for each in journal().changesets(host) if each.open]
     paths = {record.setting.path for each in changesets for record in each.records}
-    now = read_now(writable(host).reader, sorted(paths)) if paths else {}
+    found = read_now(writable(host).reader, sorted(paths)) if paths else {}
+    now = {path: each.value for path, each in found.items()}
     documents = [changeset_document(each, now) for each in changesets]
     records = [record for document in documents for record in document["records"]]
     drifted = any(not each["holds"] and each["state"] != "undone" for each in records)
@@ -31,7 +33,15 @@ def status(host: Host_ = "local", *, json: AsJson = False) -> int:
     for document in documents:
         say(f"changeset {document['id']} of {document['begun_at']}")
         for record in document["records"]:
-            held = "holds" if record["holds"] else f"drifted to {record['now']}"
-            word = "undone" if record["state"] == "undone" else held
-            say(f"  {record['path']}: {record['prior']} -> {record['value']}: {word}")
+            say(f"  {record['path']}: {_word(record)}")
+            say(*(f"    {line}" for line in said(record["prior"], record["value"])))
     return DRIFTED if drifted else 0
+
+
+def _word(record: dict[str, Any]) -> str:
+    if record["state"] == "undone":
+        return "undone"
+    if record["holds"]:
+        return f"holds, takes effect {record['waits']}" if record["waits"] else "holds"
+    now = record["now"]
+    return "gone" if now is None else f"drifted to {now.splitlines()[-1]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +37,7 @@ def undo(
 ) -> int:
     """Write back what was there before, where the host still says what we wrote."""
     from virtboost.apply.execute import undo as take_back
+    from virtboost.apply.tool import command
     from virtboost.cli.changes import conflict_lines, journal, say, writable
     from virtboost.model.document import to_json
 
@@ -45,7 +45,7 @@ def undo(
     chosen = _chosen(kept.changesets(host), changeset, host)
     if print_:
         for record in reversed(chosen.records):
-            say(f"echo {shlex.quote(record.prior)} > {shlex.quote(record.setting.path)}")
+            say(command(record.setting.path, record.prior))
         return 0
     reader, writer = writable(host)
     conflicts = take_back(reader, writer, kept, chosen, force=force)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from virtboost.catalogue.commands import other_config, with_arguments, without_arguments
-from virtboost.emit.setting import is_kernel_file, settings
+from virtboost.emit.kernel import is_kernel_file, settings
 from virtboost.model.change import (
     Change,
     ContainerUpdate,

@@ -1,154 +1,85 @@
-"""Which files of the kernel a change sets, and how what they say is compared.
+"""A setting of a host as one text: where it is, what it is to be, how two of its texts compare.
 
-A table: a kind of change has a function here, or no file of the kernel carries it out.  Paths are
-made from checked parts, so no plan can write anywhere else.
+A setting is a file of the kernel, by its path, or what a tool of the host tells and sets: then its
+path is that tool's name and what it is asked about, as in a shell: ``vcpupin 'my guest' 3``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal
 
 from msgspec import Struct
 
-from virtboost.catalogue.site import sysctl_path
-from virtboost.errors import InputError
-from virtboost.model.change import (
-    Change,
-    Governor,
-    HugepagePoolSize,
-    IrqAffinity,
-    KernelFile,
-    Ksm,
-    NicSteering,
-    Sysctl,
-    TransparentHugepages,
-)
 from virtboost.model.cpuset import CpuSet
 
-Form = Literal["text", "words", "choice", "list", "mask"]
-"""How a file is read: as it stands, as numbers between blanks, the word in brackets, a cpulist, a
-cpumask."""
+Form = Literal["text", "words", "choice", "list", "mask", "flag", "service"]
+"""How a text is read: as it stands, as numbers between blanks, the word in brackets, a cpulist, a
+cpumask, a parameter of a kernel module (``Y`` is 1), the two states of a service."""
 
-_ROOTS = re.compile(r"/(?:sys|proc/sys|proc/irq)(?:/[\w.:@+,=-]+)+")
-_SYSCTL = re.compile(r"[a-z][\w-]*(?:[./][\w:-]+)+")
-_INTERFACE = re.compile(r"[\w.:@-]{1,15}")
-_QUEUE = re.compile(r"(?:rx|tx)-\d{1,4}")
-_VALUE = re.compile(r"[ -~]{1,4000}")
 _BRACKETS = re.compile(r"\[([^\]]*)\]")
+
+_FLAGS = {"Y": "1", "y": "1", "N": "0", "n": "0"}
+
+
+def _choice(text: str) -> str:
+    chosen = _BRACKETS.search(text)
+    return chosen[1] if chosen else text
+
+
+_READ: dict[Form, Callable[[str], object]] = {
+    "text": str,
+    "words": str.split,
+    "choice": _choice,
+    "list": CpuSet.parse,
+    "mask": CpuSet.parse_mask,
+    "flag": lambda text: _FLAGS.get(text, text),
+    "service": lambda text: [word in ("active", "enabled") for word in text.split()],
+}
+
+ABSENT = "absent"
+"""The value of a setting that is not made: no such file, key or argument."""
 
 
 class Setting(Struct, frozen=True, kw_only=True):
-    """One file and the value that it is to have."""
+    """One setting and the value that it is to have."""
 
     path: str
     value: str
     form: Form
 
     def same(self, found: str | None, wanted: str) -> bool:
-        """Tell whether a file that says ``found`` has the value ``wanted``."""
+        """Tell whether a setting that says ``found`` has the value ``wanted``."""
         return found is not None and self.read(found) == self.read(wanted)
 
     def read(self, text: str) -> object:
-        """Return what a text of this file means, to be compared and written back."""
+        """Return what a text of this setting means, to be compared."""
         try:
-            match self.form:
-                case "words":
-                    return text.split()
-                case "choice":
-                    chosen = _BRACKETS.search(text)
-                    return chosen[1] if chosen else text
-                case "list":
-                    return CpuSet.parse(text)
-                case "mask":
-                    return CpuSet.parse_mask(text)
+            return _READ[self.form](text)
         except ValueError:
             return text
-        return text
 
     def prior(self, found: str) -> str:
         """Return what to write to have ``found`` again."""
-        chosen = self.read(found)
-        return chosen if self.form == "choice" and isinstance(chosen, str) else found
+        return _choice(found) if self.form == "choice" else found
 
 
-def is_kernel_file(change: Change) -> bool:
-    """Tell whether files of the kernel carry a change out."""
-    return type(change) in _SETTINGS
+class Edit(Struct, frozen=True, kw_only=True):
+    """What a change does to one setting; edits of one setting are made one after another."""
 
-
-def settings(change: Change) -> tuple[Setting, ...]:
-    """Return the files that a change sets; for kinds of which `is_kernel_file` is true.
+    path: str
+    form: Form = "text"
+    make: Callable[[str], str]
+    """Turns the value that is found into the one that is wanted.
 
     Raises:
-        InputError: A part of the change is not what it says it is.
+        InputError: It cannot be, on this host.
     """
-    found = tuple(_SETTINGS[type(change)](change))
-    for setting in found:
-        _require(_ROOTS, setting.path, "path")
-        _require(_VALUE, setting.value, f"value of {setting.path}")
-        if ".." in setting.path.split("/"):
-            raise InputError(f"path {setting.path}: leads elsewhere")
-    return found
+    optional: bool = False
+    """Whether the change goes without it where the host does not tell its value."""
 
 
-def _require(pattern: re.Pattern[str], text: str, what: str) -> None:
-    if not pattern.fullmatch(text):
-        raise InputError(f"{what} {text[:60]!r}: not one that apply writes")
-
-
-def _kernel_file(change: KernelFile) -> Iterator[Setting]:
-    yield Setting(path=change.path, value=change.value, form="choice")
-
-
-def _sysctl(change: Sysctl) -> Iterator[Setting]:
-    _require(_SYSCTL, change.name, "sysctl")
-    yield Setting(path=sysctl_path(change.name), value=change.value, form="words")
-
-
-def _irq(change: IrqAffinity) -> Iterator[Setting]:
-    path = f"/proc/irq/{int(change.irq)}/smp_affinity_list"
-    yield Setting(path=path, value=str(change.cpus), form="list")
-
-
-def _steering(change: NicSteering) -> Iterator[Setting]:
-    _require(_INTERFACE, change.interface, "interface")
-    _require(_QUEUE, change.queue, "queue")
-    file = "rps_cpus" if change.queue.startswith("rx") else "xps_cpus"
-    path = f"/sys/class/net/{change.interface}/queues/{change.queue}/{file}"
-    yield Setting(path=path, value=change.cpus.to_mask(), form="mask")
-
-
-def _pool(change: HugepagePoolSize) -> Iterator[Setting]:
-    node, size = int(change.node_id), int(change.size_bytes) >> 10
-    folder = f"/sys/devices/system/node/node{node}/hugepages/hugepages-{size}kB"
-    yield Setting(path=f"{folder}/nr_hugepages", value=str(int(change.pages)), form="text")
-
-
-def _thp(change: TransparentHugepages) -> Iterator[Setting]:
-    path = f"/sys/kernel/mm/transparent_hugepage/{change.setting}"
-    yield Setting(path=path, value=change.value, form="choice")
-
-
-def _ksm(change: Ksm) -> Iterator[Setting]:
-    path = f"/sys/kernel/mm/ksm/{change.setting}"
-    yield Setting(path=path, value=str(int(change.value)), form="text")
-
-
-def _governor(change: Governor) -> Iterator[Setting]:
-    for cpu in change.cpus:
-        path = f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor"
-        yield Setting(path=path, value=change.governor, form="text")
-
-
-_SETTINGS: dict[type, Callable[[Any], Iterator[Setting]]] = {
-    KernelFile: _kernel_file,
-    Sysctl: _sysctl,
-    IrqAffinity: _irq,
-    NicSteering: _steering,
-    HugepagePoolSize: _pool,
-    TransparentHugepages: _thp,
-    Ksm: _ksm,
-    Governor: _governor,
-}
+def to(value: str) -> Callable[[str], str]:
+    """Return the edit that sets a value whatever is found."""
+    return lambda _: value

@@ -1,7 +1,7 @@
-"""How settings of a host are written: many files of the kernel in one round trip, each read back.
+"""How settings of a host are written: many in one round trip, each read back.
 
 A `Reader` has no such method, so what holds a reader only cannot change a host.  The script needs a
-POSIX shell and ``cat``; nothing is left on the host.
+POSIX shell and ``cat``, and the tools that a write names.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ LIMIT_S = 120
 """Filling a pool of huge pages takes the kernel a while: it moves what is in the way."""
 
 
-class Write(Struct, frozen=True):
-    """A value for a file."""
+class Write(Struct, frozen=True, kw_only=True):
+    """One setting to be written and read back."""
 
     path: str
-    value: str
-    """One line, without its end."""
+    put: str
+    """Command of a shell that sets it."""
+    stdin: str
+    """What that command reads."""
+    get: str
+    """Command of a shell that tells it."""
 
 
 class Written(Struct, frozen=True):
@@ -43,7 +47,7 @@ class Written(Struct, frozen=True):
 
 
 class Writer(Protocol):
-    """A host whose files can be written."""
+    """A host whose settings can be written."""
 
     @property
     def name(self) -> str:
@@ -105,12 +109,13 @@ def _script(writes: Sequence[Write], nonce: str, *, keep_going: bool) -> str:
     """
     stop = "" if keep_going else f'[ "$s" = 0 ] || {{ echo {nonce} Z; exit 0; }}; '
     lines = [
-        'w() { e=$( { printf "%s\\n" "$2" | cat >"$1"; } 2>&1 ); s=$?; '
-        f'printf "%s\\n%s\\n" "{nonce} $3 $s" "$e"; echo {nonce}; cat "$1" 2>/dev/null; echo; '
+        'w() { e=$( { printf "%s" "$3" | eval "$1"; } 2>&1 ); s=$?; '
+        f'printf "%s\\n%s\\n" "{nonce} $4 $s" "$e"; echo {nonce}; '
+        f'(eval "$2") 2>/dev/null </dev/null; echo; '
         f"{stop}}}"
     ]
     lines += [
-        f"w {shlex.quote(each.path)} {shlex.quote(each.value)} {number}"
+        f"w {shlex.quote(each.put)} {shlex.quote(each.get)} {shlex.quote(each.stdin)} {number}"
         for number, each in enumerate(writes)
     ]
     return "\n".join((*lines, f"echo {nonce} Z", ""))
@@ -124,9 +129,15 @@ def _results(answer: bytes, writes: Sequence[Write], nonce: str, host: str) -> I
         rf"^{nonce} (\d+) (\d+)\n(.*?)^{nonce}\n(.*?)(?=^{nonce} )", re.DOTALL | re.MULTILINE
     )
     for number, status, error, now in pattern.findall(text):
-        said = clean(error.encode()).rpartition(": ")[2]
+        path = writes[int(number)].path
         yield Written(
-            path=writes[int(number)].path,
-            error=None if status == "0" else said or f"status {status}",
+            path=path,
+            error=None if status == "0" else _said(path, error) or f"status {status}",
             now=clean(now.encode()) or None,
         )
+
+
+def _said(path: str, error: str) -> str:
+    """Return why a write failed: the kernel's own words, or a tool's, in one line."""
+    text = clean(error.encode())
+    return text.rpartition(": ")[2] if path.startswith("/") else " ".join(text.split())[:300]

@@ -34,12 +34,12 @@ def test_refusal(changes: list[Change], problem: str) -> None:
 
 def test_what_is_found_is_told() -> None:
     (step,) = preflight(LocalReader(), [Sysctl(name="kernel.ostype", value="Linux")])
-    assert (step.found, step.changes) == ("Linux", False)
+    assert (step.found.value, step.changes) == ("Linux", False)
 
 
 def test_values_that_mean_the_same_are_no_change() -> None:
     (step,) = preflight(LocalReader(), [Sysctl(name="net.ipv4.ip_local_port_range", value="1 2")])
     assert step.changes
-    same = " ".join(step.found.split())
+    same = " ".join(step.found.value.split())
     (again,) = preflight(LocalReader(), [Sysctl(name="net.ipv4.ip_local_port_range", value=same)])
     assert not again.changes

@@ -2,7 +2,8 @@
 
 import pytest
 
-from virtboost.emit.setting import Setting, settings
+from virtboost.emit.kernel import settings
+from virtboost.emit.setting import Setting
 from virtboost.errors import InputError, ParseError
 from virtboost.model.change import (
     Change,
