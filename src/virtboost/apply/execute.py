@@ -11,7 +11,8 @@ from virtboost.apply.journal import Changeset, Journal, Record
 from virtboost.apply.tool import Found, found_in, is_live, source, value_of, write
 from virtboost.emit.commands import commands
 from virtboost.emit.edit import edits
-from virtboost.emit.setting import Edit, Setting
+from virtboost.emit.kernel import is_kernel_file
+from virtboost.emit.setting import ABSENT, Edit, Setting
 from virtboost.errors import ChangeFailed, InputError
 from virtboost.model.change import Change
 from virtboost.transport.source import Reader
@@ -65,10 +66,11 @@ def preflight(reader: Reader, changes: Sequence[Change]) -> tuple[Step, ...]:
 def _require(name: str, change: Change, made: Sequence[Edit], there: Sequence[Edit]) -> None:
     """Raise where the host does not tell a value that is needed."""
     missing = [edit.path for edit in made if edit not in there and not edit.optional]
-    if missing:
-        raise InputError(f"{name}: {missing[0]}: is not there, or says nothing")
     if not there:
-        raise InputError(f"{name}: {made[0].path}: is not there; by hand: {_told(change)}")
+        missing = missing or [made[0].path]
+    if missing:
+        by_hand = "" if is_kernel_file(change) else f"; by hand: {'; '.join(commands(change))}"
+        raise InputError(f"{name}: {missing[0]}: is not there, or says nothing{by_hand}")
 
 
 def _step(edit: Edit, reason: str, now: Found, before: Step | None) -> Step:
@@ -82,10 +84,6 @@ def _step(edit: Edit, reason: str, now: Found, before: Step | None) -> Step:
     if before is not None and edit.make(now.value) == setting.value != found:
         raise InputError(f"{edit.path}: two values, {found!r} and {setting.value!r}")
     return Step(setting=setting, found=now, reason=reason)
-
-
-def _told(change: Change) -> str:
-    return "; ".join(commands(change))
 
 
 def read_now(reader: Reader, paths: Sequence[str]) -> dict[str, Found]:
@@ -187,7 +185,7 @@ def _take_back(
 
 def _is_back(record: Record, now: str | None) -> bool:
     """Tell whether nothing is left to undo: the old value is there, or the process is gone."""
-    if now is None:
+    if now is None or now == ABSENT != record.prior:
         return is_live(record.setting.path)
     return record.setting.same(now, record.prior)
 

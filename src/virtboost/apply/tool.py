@@ -61,10 +61,10 @@ _DOCKER = (
 """``c ENGINE WORDS...``; Docker's own environment does not lead to another machine."""
 
 
-_MOST_BYTES = str((1 << 63) - 4096)
-"""What the kernel takes for no limit; ``docker update`` has no word for it."""
+_NO_LIMIT, _NO_SWAP_LIMIT = str(1 << 62), str((1 << 63) - 4096)
+"""What no machine reaches: ``docker update`` has no word for no limit."""
 
-_UNLIMITED = {"-1": "0", _MOST_BYTES: "0"}
+_UNLIMITED = {"-1": "0", _NO_LIMIT: "0", _NO_SWAP_LIMIT: "0"}
 
 
 def _combined(text: str, _: Words) -> str | None:
@@ -82,10 +82,13 @@ def _service(text: str, _: Words) -> str | None:
 
 
 def _row(text: str, words: Words) -> str | None:
-    """Return the affinity in the row of a vCPU or I/O thread; of the emulator it is ``*``."""
+    """Return the affinity in the row of a vCPU or I/O thread; the emulator's stands alone."""
+    if text == ABSENT:
+        return ABSENT
     key = words[1] if len(words) > 1 else "*"
     rows: dict[str, str] = dict(re.findall(r"^\s*(\d+|\*):?\s+(\S+)\s*$", text, re.MULTILINE))
-    return rows.get(key)
+    alone = text if key == "*" and re.fullmatch(r"[\d,-]+", text) else None
+    return rows.get(key, alone)
 
 
 def _domain(text: str, _: Words) -> str | None:
@@ -170,8 +173,15 @@ _INSTALL_KERNEL = (
 _NEXT_BOOT = "at the next boot"
 
 
-def _pin(command: str, get: str) -> Tool:
-    return Tool(get=get, put=f'{_VIRSH} {command} "$v" --live', value=_row, live=True)
+def _pin(put: str, get: str) -> Tool:
+    """Return the tool of a pin of a running guest; one that does not run has none."""
+    return Tool(
+        get=f'state=$({_VIRSH} domstate --domain "$1") || exit 1; case "$state" in '
+        f'"shut off"|crashed) echo absent;; *) {_VIRSH} {get} --domain "$1" --live;; esac',
+        put=f'{_VIRSH} {put} "$v" --live',
+        value=_row,
+        live=True,
+    )
 
 
 def _limit(option: str, member: str, online: str) -> Tool:
@@ -219,11 +229,9 @@ TOOLS: dict[str, Tool] = {
         put='cat >"/sys/module/$1/parameters/$2"',
         stdin=lambda value, _: f"{value}\n",
     ),
-    "vcpupin": _pin('vcpupin --domain "$1" "$2"', f'{_VIRSH} vcpupin --domain "$1" --live'),
-    "emulatorpin": _pin('emulatorpin --domain "$1"', f'{_VIRSH} emulatorpin --domain "$1" --live'),
-    "iothreadpin": _pin(
-        'iothreadpin --domain "$1" "$2"', f'{_VIRSH} iothreadinfo --domain "$1" --live'
-    ),
+    "vcpupin": _pin('vcpupin --domain "$1" "$2"', "vcpupin"),
+    "emulatorpin": _pin('emulatorpin --domain "$1"', "emulatorpin"),
+    "iothreadpin": _pin('iothreadpin --domain "$1" "$2"', "iothreadinfo"),
     "domain": Tool(
         get=f'{_VIRSH} list --all --persistent --name | grep -Fxq -- "$1" && '
         f'{_VIRSH} dumpxml --inactive --security-info --domain "$1"',
@@ -237,8 +245,8 @@ TOOLS: dict[str, Tool] = {
     "memory": Tool(
         get=f'{_DOCKER}c "$1" inspect --format '
         "'{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}' -- \"$2\"",
-        put=f'{_DOCKER}m=${{v% *}}; s=${{v#* }}; [ "$s" != 0 ] || s=-1; [ "$m" != 0 ] || '
-        f'{{ c "$1" update --memory-swap -1 -- "$2" && m={_MOST_BYTES}; }} && '
+        put=f'{_DOCKER}m=${{v% *}}; s=${{v#* }}; [ "$m" != 0 ] || m={_NO_LIMIT}; '
+        f'[ "$s" != 0 ] || s={_NO_SWAP_LIMIT}; '
         'c "$1" update --memory "$m" --memory-swap "$s" -- "$2"',
         value=_memory,
     ),

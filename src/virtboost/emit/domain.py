@@ -21,7 +21,7 @@ from virtboost.model.change import (
     GuestTopologyEdit,
     GuestVcpuPin,
 )
-from virtboost.scan.xml import Element, elements, parse_xml
+from virtboost.model.xml import Element, elements, parse_xml
 
 PARTS = ("memoryBacking", "cputune", "numatune", "cpu")
 

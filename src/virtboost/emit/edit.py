@@ -119,7 +119,8 @@ def _in_file(
 def _live(path: str, change: GuestVcpuPin | GuestEmulatorPin | GuestIothreadPin) -> Edit:
     if not change.cpus:
         raise InputError(f"{path}: no pCPU to pin to")
-    return Edit(path=path, form="list", make=to(str(change.cpus)), optional=True)
+    value = str(change.cpus)
+    return Edit(path=path, form="list", make=lambda now: ABSENT if now == ABSENT else value)
 
 
 def _vcpu_pin(change: GuestVcpuPin) -> Iterator[Edit]:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+from virtboost.model import xml
 from virtboost.model.cpuset import CpuSet
 from virtboost.model.guest import GuestCell, GuestDisk, GuestNic, GuestTopology
-from virtboost.scan import xml
+from virtboost.model.xml import Element, elements
 from virtboost.scan.texts import cpu_list, natural, node_list
-from virtboost.scan.xml import Element, elements, number, present, size_bytes, value
+from virtboost.scan.xpath import number, present, size_bytes, value
 from virtboost.transport.redact import secret_name
 
 Fields = dict[str, Any]

@@ -6,9 +6,10 @@ Source: virsh(1); https://libvirt.org/formatcaps.html.
 from __future__ import annotations
 
 from virtboost.model.libvirt import Libvirt
-from virtboost.scan import xml
+from virtboost.model.xml import Element, elements, parse_xml
 from virtboost.scan.gaps import Gaps
 from virtboost.scan.texts import pairs, problem
+from virtboost.scan.xpath import present, value
 from virtboost.transport.source import Capture, Command, Source
 
 VIRSH = ("virsh", "--quiet", "--readonly", "--connect", "qemu:///system")
@@ -30,14 +31,14 @@ def parse(capture: Capture, gaps: Gaps) -> Libvirt | None:
         gaps.add("libvirt", "virsh capabilities", problem(about[0]))
         return None
     facts = dict(pairs(version))
-    root = xml.parse_xml(opening + capabilities)
+    root = parse_xml(opening + capabilities)
     if root is None:
         gaps.add("libvirt", "virsh capabilities", "not XML")
     return Libvirt(
         version=facts.get("Running against daemon") or _library(facts),
         hypervisor=facts.get("Running hypervisor"),
         machines=() if root is None else _machines(root),
-        accelerated=None if root is None else xml.present(root, f"{_NATIVE}/domain[@type='kvm']"),
+        accelerated=None if root is None else present(root, f"{_NATIVE}/domain[@type='kvm']"),
     )
 
 
@@ -48,6 +49,6 @@ def _library(facts: dict[str, str]) -> str | None:
     return facts.get("Using library", "").removeprefix("libvirt ") or None
 
 
-def _machines(root: xml.Element) -> tuple[str, ...]:
-    machines = (xml.value(machine, ".") for machine in xml.elements(root, f"{_NATIVE}/machine"))
+def _machines(root: Element) -> tuple[str, ...]:
+    machines = (value(machine, ".") for machine in elements(root, f"{_NATIVE}/machine"))
     return tuple(dict.fromkeys(machine for machine in machines if machine))
