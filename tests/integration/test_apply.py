@@ -6,21 +6,22 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from support.applied import COPY, Dying, carried_out, in_a_child, taken_back
 from support.daemon import ask
 from support.kernel import SWAPPINESS, changes, snapshot, untouched
 from support.sshd import ROOT, serving, virtboost
 from virtboost.apply.execute import Conflict, apply, undo
-from virtboost.apply.journal import Changeset, Journal
+from virtboost.apply.journal import Journal
 from virtboost.errors import BadAnswer, ChangeFailed, InputError
 from virtboost.model.change import KernelFile, Sysctl
 from virtboost.transport.local import LocalReader
 from virtboost.transport.ssh import SshReader
-from virtboost.transport.writer import Write, Writer, Written, local_writer, ssh_writer
+from virtboost.transport.writer import Write, Written, local_writer, ssh_writer
 
 pytestmark = [
     pytest.mark.needs_root,
@@ -42,18 +43,6 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(tmp_path / "state")
 
 
-def carried_out(journal: Journal, writer: Writer | None = None) -> Changeset:
-    made = apply(LocalReader(), writer or local_writer(), journal, changes(), hostname="vm")
-    assert made is not None
-    return made
-
-
-def taken_back(journal: Journal, *, force: bool = False) -> tuple[Conflict, ...]:
-    """Undo as a new process would: by what is on disk."""
-    (changeset,) = journal.changesets("local")
-    return undo(LocalReader(), local_writer(), journal, changeset, force=force)
-
-
 def test_undo_brings_every_byte_back_and_a_second_does_nothing(
     before: Before, journal: Journal
 ) -> None:
@@ -73,35 +62,12 @@ def test_what_is_as_wanted_is_not_journalled(before: Before, journal: Journal) -
     assert journal.changesets() == ()
 
 
-class Dying:
-    """A writer whose process is killed after some writes."""
-
-    name = "local"
-
-    def __init__(self, after: int) -> None:
-        self._after = after
-
-    def write(self, writes: Sequence[Write], *, keep_going: bool) -> tuple[Written, ...]:
-        local_writer().write(writes[: self._after], keep_going=keep_going)
-        os.kill(os.getpid(), 9)
-        raise AssertionError("a process that is killed goes on")
-
-
-def in_a_child(act: Callable[[], object]) -> int:
-    """Run something in a process of its own; return the signal that ended it."""
-    pid = os.fork()
-    if pid == 0:
-        act()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 @pytest.mark.parametrize("writes", range(5))
 def test_kill_9_while_applying(
     before: Before, journal: Journal, tmp_path: Path, writes: int
 ) -> None:
     folder = tmp_path / "state"
-    assert in_a_child(lambda: carried_out(Journal(folder), Dying(writes))) == -9
+    assert in_a_child(lambda: carried_out(Journal(folder), Dying(COPY + writes))) == -9
     assert sum(now != before[path] for path, now in snapshot().items()) == writes
     assert taken_back(journal) == ()
     assert snapshot() == before
@@ -171,7 +137,7 @@ def test_a_connection_that_is_lost_after_the_writes(before: Before, journal: Jou
         name = "local"
 
         def write(self, writes: Sequence[Write], *, keep_going: bool) -> tuple[Written, ...]:
-            local_writer().write(writes[:2], keep_going=keep_going)
+            local_writer().write(writes[: COPY + 2], keep_going=keep_going)
             raise BadAnswer("local", "the answer is cut off")
 
     with pytest.raises(BadAnswer):
@@ -196,7 +162,7 @@ def test_a_full_disk_for_the_journal(before: Before, tmp_path: Path) -> None:
         kept = Journal(folder)
         with contextlib.suppress(OSError):
             (folder / "filler").write_bytes(b"x" * (1 << 20))
-        with pytest.raises(InputError, match="the journal cannot be written"):
+        with pytest.raises(InputError, match="the journal cannot be used"):
             carried_out(kept)
     finally:
         ask("umount", "--lazy", str(folder))

@@ -60,7 +60,8 @@ def refused(folder: Path) -> None:
         name = "local"
 
         def write(self, writes: Sequence[Write], *, keep_going: bool) -> tuple[Written, ...]:
-            return tuple(Written(each.path, "Permission denied", "0") for each in writes)
+            no = "Permission denied"
+            return tuple(Written(w.path, None if w.essential else no, "0") for w in writes)
 
     (folder / "sys/kernel/mm/ksm").mkdir(parents=True)
     (folder / "sys/kernel/mm/ksm/run").write_text("0\n")

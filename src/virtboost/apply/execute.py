@@ -7,31 +7,17 @@ from collections.abc import Container, Sequence
 
 from msgspec import Struct, structs
 
+from virtboost.apply.copy import drop, keep, noted
 from virtboost.apply.journal import Changeset, Journal, Record
-from virtboost.apply.tool import Found, found_in, is_live, source, value_of, write
-from virtboost.emit.commands import commands
-from virtboost.emit.edit import edits
-from virtboost.emit.kernel import is_kernel_file
-from virtboost.emit.setting import ABSENT, Edit, Setting
-from virtboost.errors import ChangeFailed, InputError
+from virtboost.apply.preflight import Step, preflight, told
+from virtboost.apply.tool import Found, is_live, source, value_of, write
+from virtboost.emit.setting import ABSENT
+from virtboost.errors import ChangeFailed
 from virtboost.model.change import Change
 from virtboost.transport.source import Reader
 from virtboost.transport.writer import Write, Writer, Written
 
 _SHOWN = 200
-
-
-class Step(Struct, frozen=True, kw_only=True):
-    """One setting: what it says now, and what it is to say."""
-
-    setting: Setting
-    found: Found
-    reason: str
-
-    @property
-    def changes(self) -> bool:
-        """Whether the setting has another value now."""
-        return not self.setting.same(self.found.value, self.setting.value)
 
 
 class Conflict(Struct, frozen=True, kw_only=True):
@@ -45,52 +31,9 @@ class Conflict(Struct, frozen=True, kw_only=True):
     """What it said before us."""
 
 
-def preflight(reader: Reader, changes: Sequence[Change]) -> tuple[Step, ...]:
-    """Read everything that some changes set; nothing is written.
-
-    Raises:
-        InputError: A change cannot be carried out here: nothing was written.
-        TransportError: The host could not be read.
-    """
-    wanted = [(change, edits(change)) for change in changes]
-    now = read_now(reader, sorted({edit.path for _, made in wanted for edit in made}))
-    steps: dict[str, Step] = {}
-    for change, made in wanted:
-        there = [edit for edit in made if edit.path in now]
-        _require(reader.name, change, made, there)
-        for edit in there:
-            steps[edit.path] = _step(edit, change.reason, now[edit.path], steps.get(edit.path))
-    return tuple(steps.values())
-
-
-def _require(name: str, change: Change, made: Sequence[Edit], there: Sequence[Edit]) -> None:
-    """Raise where the host does not tell a value that is needed."""
-    missing = [edit.path for edit in made if edit not in there and not edit.optional]
-    if not there:
-        missing = missing or [made[0].path]
-    if missing:
-        by_hand = "" if is_kernel_file(change) else f"; by hand: {'; '.join(commands(change))}"
-        raise InputError(f"{name}: {missing[0]}: is not there, or says nothing{by_hand}")
-
-
-def _step(edit: Edit, reason: str, now: Found, before: Step | None) -> Step:
-    """Return the step of an edit, after the edits of the same setting that came before.
-
-    Raises:
-        InputError: They want two values.
-    """
-    found = now.value if before is None else before.setting.value
-    setting = Setting(path=edit.path, value=edit.make(found), form=edit.form)
-    if before is not None and edit.make(now.value) == setting.value != found:
-        raise InputError(f"{edit.path}: two values, {found!r} and {setting.value!r}")
-    return Step(setting=setting, found=now, reason=reason)
-
-
 def read_now(reader: Reader, paths: Sequence[str]) -> dict[str, Found]:
     """Return what settings say, by path, in one round trip; those that say nothing are missing."""
-    capture = reader.read([source(path) for path in paths])
-    told = {path: found_in(capture, path) for path in paths}
-    return {path: each for path, each in told.items() if each is not None}
+    return told(reader.read([source(path) for path in paths]), paths)
 
 
 def apply(
@@ -118,8 +61,11 @@ def apply(
         if not steps:
             return None
         changeset = journal.begin(writer.name, hostname, _now(), _records(steps))
-        writes = [write(s.setting.path, s.setting.value, s.found.raw) for s in steps]
-        results = writer.write(writes, keep_going=keep_going)
+        try:
+            results = _write(writer, changeset, steps, keep_going=keep_going)
+        except ChangeFailed:
+            journal.mark(changeset.id, range(len(steps)), "undone")
+            raise
         bad = [_problem(r, record) for r, record in zip(results, changeset.records, strict=False)]
         good = [n for n, problem in enumerate(bad) if problem is None]
         journal.mark(changeset.id, good, "written")
@@ -131,6 +77,25 @@ def apply(
     if problems:
         raise ChangeFailed(writer.name, f"{'; '.join(problems)}; the others hold")
     return changeset
+
+
+def _write(
+    writer: Writer, changeset: Changeset, steps: Sequence[Step], *, keep_going: bool
+) -> tuple[Written, ...]:
+    """Write all steps, after the copy that can take them back; in one round trip.
+
+    Raises:
+        ChangeFailed: The host keeps no copy: nothing was written.
+    """
+    writes = [
+        noted(write(s.setting.path, s.setting.value, s.found.raw), changeset, number)
+        for number, s in enumerate(steps)
+    ]
+    copy = keep(changeset, [step.found.raw for step in steps])
+    kept, *results = writer.write([copy, *writes], keep_going=keep_going)
+    if kept.error is not None:
+        raise ChangeFailed(writer.name, f"{kept.path}: {kept.error}; nothing was changed")
+    return tuple(results)
 
 
 def undo(
@@ -162,7 +127,7 @@ def _take_back(
     left = [record for record in reversed(changeset.records) if record.state != "undone"]
     now = read_now(reader, [record.setting.path for record in left])
     there = {r.number: now[r.setting.path].value for r in left if r.setting.path in now}
-    back = [r for r in left if _is_back(r, there.get(r.number))]
+    back = [r for r in left if _is_back(r, there.get(r.number), forget=r.number in mine)]
     ours = [
         r for r in left if r not in back and (r.number in mine or _ours(r, there.get(r.number)))
     ]
@@ -180,13 +145,15 @@ def _take_back(
     failed = [problem for problem in problems.values() if problem is not None]
     if failed:
         raise ChangeFailed(writer.name, f"undo: {'; '.join(failed)}")
+    if not others:
+        writer.write([drop(changeset)], keep_going=True)
     return tuple(_conflict(record, there.get(record.number)) for record in others)
 
 
-def _is_back(record: Record, now: str | None) -> bool:
-    """Tell whether nothing is left to undo: the old value is there, or the process is gone."""
+def _is_back(record: Record, now: str | None, *, forget: bool) -> bool:
+    """Tell whether nothing is left to undo: the old value is there, or what had it is gone."""
     if now is None or now == ABSENT != record.prior:
-        return is_live(record.setting.path)
+        return is_live(record.setting.path) or (forget and now is None)
     return record.setting.same(now, record.prior)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
+import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +28,8 @@ State = Literal["planned", "written", "undone", "conflict"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS changeset (
-    id INTEGER PRIMARY KEY, host TEXT NOT NULL, hostname TEXT, begun_at TEXT NOT NULL
+    id INTEGER PRIMARY KEY, host TEXT NOT NULL, hostname TEXT, begun_at TEXT NOT NULL,
+    key TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS record (
     changeset INTEGER NOT NULL REFERENCES changeset(id), number INTEGER NOT NULL,
@@ -58,6 +61,8 @@ class Changeset(Struct, frozen=True, kw_only=True):
     """Its own name; None: not told."""
     begun_at: str
     """ISO 8601, in UTC."""
+    key: str
+    """What its copy on the host is called."""
     records: tuple[Record, ...]
 
     @property
@@ -84,6 +89,10 @@ class Journal:
             )
         except (OSError, sqlite3.Error) as error:
             raise InputError(f"{folder}: no journal can be kept there: {error}") from error
+
+    def close(self) -> None:
+        """Close it."""
+        self._database.close()
 
     @contextmanager
     def lock(self, host: str) -> Iterator[None]:
@@ -115,7 +124,8 @@ class Journal:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: Exception) -> InputError:
-        return InputError(f"{self._folder}: the journal cannot be written: {error}")
+        hosts = "what it says is on each host too, in /var/lib/virtboost"
+        return InputError(f"{self._folder}: the journal cannot be used: {error}; {hosts}")
 
     def begin(
         self, host: str, hostname: str | None, begun_at: str, steps: Sequence[Record]
@@ -125,10 +135,11 @@ class Journal:
         Raises:
             InputError: The disk does not take it.
         """
+        key = f"{re.sub('[^0-9T]', '', begun_at)[:15]}-{secrets.token_hex(4)}"
         with self._transaction() as database:
             cursor = database.execute(
-                "INSERT INTO changeset (host, hostname, begun_at) VALUES (?, ?, ?)",
-                (host, hostname, begun_at),
+                "INSERT INTO changeset (host, hostname, begun_at, key) VALUES (?, ?, ?, ?)",
+                (host, hostname, begun_at, key),
             )
             changeset = int(cursor.lastrowid or 0)
             database.executemany(
@@ -136,7 +147,12 @@ class Journal:
                 [_row(changeset, each) for each in steps],
             )
         return Changeset(
-            id=changeset, host=host, hostname=hostname, begun_at=begun_at, records=tuple(steps)
+            id=changeset,
+            host=host,
+            hostname=hostname,
+            begun_at=begun_at,
+            key=key,
+            records=tuple(steps),
         )
 
     def mark(self, changeset: int, numbers: Sequence[int], state: State) -> None:
@@ -148,22 +164,28 @@ class Journal:
             )
 
     def changesets(self, host: str | None = None) -> tuple[Changeset, ...]:
-        """Return what was changed on a host, or on all, oldest first."""
-        rows = self._database.execute(
-            "SELECT id, host, hostname, begun_at FROM changeset "
-            "WHERE ? IS NULL OR host = ? ORDER BY id",
-            (host, host),
-        ).fetchall()
-        return tuple(
-            Changeset(
-                id=number,
-                host=name,
-                hostname=own,
-                begun_at=at,
-                records=tuple(self._records(number)),
+        """Return what was changed on a host, or on all, oldest first.
+
+        Raises:
+            InputError: The journal cannot be read.
+        """
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT id, host, hostname, begun_at, key FROM changeset "
+                "WHERE ? IS NULL OR host = ? ORDER BY id",
+                (host, host),
+            ).fetchall()
+            return tuple(
+                Changeset(
+                    id=number,
+                    host=name,
+                    hostname=own,
+                    begun_at=at,
+                    key=key,
+                    records=tuple(self._records(number)),
+                )
+                for number, name, own, at, key in rows
             )
-            for number, name, own, at in rows
-        )
 
     def _records(self, changeset: int) -> Iterator[Record]:
         rows = self._database.execute(

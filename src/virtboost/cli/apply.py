@@ -13,7 +13,7 @@ from virtboost.cli.hosts import AsJson, readers
 from virtboost.errors import InputError
 
 if TYPE_CHECKING:
-    from virtboost.apply.execute import Step
+    from virtboost.apply.preflight import Step
     from virtboost.model.change import Change
     from virtboost.model.host import Host
 
@@ -46,7 +46,7 @@ def apply(
     json: AsJson = False,
 ) -> int:
     """Change a host: settings of the kernel, journalled before each write."""
-    from virtboost.apply.execute import preflight
+    from virtboost.apply.preflight import preflight
     from virtboost.scan.host import scan
 
     reader = readers([host])[0]

@@ -56,6 +56,9 @@ def writable(host: str) -> Both:
 def conflict_lines(conflicts: Iterable[Conflict]) -> Iterable[str]:
     """Yield each conflict as a line for stderr."""
     for each in conflicts:
+        if each.theirs is None:
+            yield f"virtboost: {each.path}: is gone, or cannot be read; --force forgets it"
+            continue
         yield (
             f"virtboost: {each.path}: we wrote {each.ours!r}, somebody wrote {each.theirs!r} "
             f"after us, it was {each.prior!r}: left alone; --force writes the old value"

@@ -34,6 +34,8 @@ class Write(Struct, frozen=True, kw_only=True):
     """What that command reads."""
     get: str
     """Command of a shell that tells it."""
+    essential: bool = False
+    """Whether nothing is written after it where it fails."""
 
 
 class Written(Struct, frozen=True):
@@ -107,15 +109,15 @@ def _script(writes: Sequence[Write], nonce: str, *, keep_going: bool) -> str:
 
     ``cat`` tells the kernel's own reason; the ``printf`` of dash calls everything an I/O error.
     """
-    stop = "" if keep_going else f'[ "$s" = 0 ] || {{ echo {nonce} Z; exit 0; }}; '
     lines = [
         'w() { e=$( { printf "%s" "$3" | eval "$1"; } 2>&1 ); s=$?; '
         f'printf "%s\\n%s\\n" "{nonce} $4 $s" "$e"; echo {nonce}; '
         f'(eval "$2") 2>/dev/null </dev/null; echo; '
-        f"{stop}}}"
+        f'[ "$s" = 0 ] || [ -z "${{5:-}}" ] || {{ echo {nonce} Z; exit 0; }}; }}'
     ]
     lines += [
-        f"w {shlex.quote(each.put)} {shlex.quote(each.get)} {shlex.quote(each.stdin)} {number}"
+        f"w {shlex.join((each.put, each.get, each.stdin, str(number)))}"
+        f"{'' if keep_going and not each.essential else ' stop'}"
         for number, each in enumerate(writes)
     ]
     return "\n".join((*lines, f"echo {nonce} Z", ""))

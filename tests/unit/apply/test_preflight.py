@@ -2,7 +2,7 @@
 
 import pytest
 
-from virtboost.apply.execute import preflight
+from virtboost.apply.preflight import preflight
 from virtboost.errors import InputError
 from virtboost.model.change import Change, GuestVcpuPin, Sysctl
 from virtboost.model.cpuset import CpuSet
