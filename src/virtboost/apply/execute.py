@@ -43,12 +43,14 @@ def apply(
     changes: Sequence[Change],
     *,
     hostname: str | None,
+    persist: bool = False,
     keep_going: bool = False,
 ) -> Changeset | None:
     """Carry out changes; return None where everything is as wanted already.
 
     What was there before is on disk before the first write.  Where a write fails, or the kernel
-    makes another value of it, everything is taken back, unless ``keep_going``.
+    makes another value of it, everything is taken back, unless ``keep_going``.  With ``persist``
+    it holds after a reboot too.
 
     Raises:
         InputError: A change cannot be carried out here, or somebody else is at it: nothing was
@@ -57,7 +59,7 @@ def apply(
         TransportError: The connection was lost: ``undo`` takes back what was written.
     """
     with journal.lock(writer.name):
-        steps = [step for step in preflight(reader, changes) if step.changes]
+        steps = [step for step in preflight(reader, changes, persist=persist) if step.changes]
         if not steps:
             return None
         changeset = journal.begin(writer.name, hostname, _now(), _records(steps))

@@ -11,6 +11,7 @@ from virtboost.apply.tool import Found, found_in, source
 from virtboost.emit.commands import commands
 from virtboost.emit.edit import edits
 from virtboost.emit.kernel import is_kernel_file
+from virtboost.emit.persist import persistent
 from virtboost.emit.setting import Edit, Setting
 from virtboost.errors import InputError
 from virtboost.model.change import Change
@@ -30,14 +31,20 @@ class Step(Struct, frozen=True, kw_only=True):
         return not self.setting.same(self.found.value, self.setting.value)
 
 
-def preflight(reader: Reader, changes: Sequence[Change]) -> tuple[Step, ...]:
+def preflight(
+    reader: Reader, changes: Sequence[Change], *, persist: bool = False
+) -> tuple[Step, ...]:
     """Read everything that some changes set, in one round trip; nothing is written.
+
+    With ``persist`` the files that set it again at every boot are among it.
 
     Raises:
         InputError: A change cannot be carried out here: nothing was written.
         TransportError: The host could not be read.
     """
-    wanted = [(change, edits(change)) for change in changes]
+    wanted = [
+        (change, (*edits(change), *(persistent(change) if persist else ()))) for change in changes
+    ]
     paths = sorted({edit.path for _, made in wanted for edit in made})
     around = {need for path in paths for need in needs(path)}
     capture = reader.read([*map(source, paths), *sorted(around, key=repr)])

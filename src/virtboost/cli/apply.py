@@ -5,23 +5,29 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from virtboost.cli.hosts import AsJson, readers
-from virtboost.errors import InputError
+from virtboost.cli.hosts import AsJson, Hosts, on_each_host, readers
+from virtboost.errors import InputError, VirtboostError
 
 if TYPE_CHECKING:
     from virtboost.apply.preflight import Step
     from virtboost.model.change import Change
     from virtboost.model.host import Host
-
-Host_ = Annotated[
-    str, typer.Option("-H", "--host", metavar="HOST", help="local or ssh://[user@]host[:port].")
-]
+    from virtboost.transport.source import Reader
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+class Prepared(NamedTuple):
+    """What is to be done to one host."""
+
+    name: str
+    hostname: str | None
+    changes: Sequence[Change]
+    steps: Sequence[Step]
 
 
 def apply(
@@ -29,7 +35,7 @@ def apply(
         Path | None,
         typer.Argument(metavar="PLAN.json", help="What to change.", show_default=False),
     ] = None,
-    host: Host_ = "local",
+    host: Hosts = None,
     item: Annotated[
         list[str] | None,
         typer.Option("--item", metavar="ID", help="What makes this item ok. May be repeated."),
@@ -38,6 +44,9 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change; write nothing.")
     ] = False,
+    persist: Annotated[
+        bool, typer.Option("--persist", help="Make it hold after a reboot too.")
+    ] = False,
     keep_going: Annotated[
         bool,
         typer.Option("--keep-going", help="Keep what could be changed where something could not."),
@@ -45,45 +54,96 @@ def apply(
     yes: Yes = False,
     json: AsJson = False,
 ) -> int:
-    """Change a host: settings of the kernel, journalled before each write."""
+    """Change hosts, one after the other, each setting journalled before it is written."""
+    from virtboost.cli.changes import teller
+
+    prepared = _prepare(readers(host), plan, item or (), dry_run=dry_run, persist=persist)
+    tell = teller(json)
+    if not json:
+        _show(prepared, persist=persist)
+    waiting = [each for each in prepared if each.steps and not dry_run]
+    if waiting and not yes and not _agreed(waiting):
+        return 1
+    done: list[tuple[str, int]] = []
+    for each in waiting:
+        changeset = _carry_out(each, persist=persist, keep_going=keep_going)
+        if changeset is not None:
+            done.append((each.name, changeset))
+            tell(f"{each.name}: done; virtboost undo {changeset} -H {each.name} undoes it")
+    if json:
+        _document(done)
+    return 0
+
+
+def _prepare(
+    chosen: Sequence[Reader],
+    plan: Path | None,
+    items: Sequence[str],
+    *,
+    dry_run: bool,
+    persist: bool,
+) -> list[Prepared]:
+    """Return what is to be done to each host; nothing is written.
+
+    Raises:
+        VirtboostError: It cannot be done to one of them.
+    """
+    from virtboost.cli.changes import writable
+
+    for reader in () if dry_run else chosen:
+        writable(reader.name)
+    made = on_each_host(
+        chosen, lambda reader: _prepared(reader, plan, items, persist=persist), "reading"
+    )
+    for each in made:
+        if isinstance(each, VirtboostError):
+            raise each
+    return [each for each in made if isinstance(each, Prepared)]
+
+
+def _prepared(
+    reader: Reader, plan: Path | None, items: Sequence[str], *, persist: bool
+) -> Prepared:
+    """Return what is to be done to a host; nothing is written.
+
+    Raises:
+        VirtboostError: It cannot be done there, or the host cannot be read.
+    """
     from virtboost.apply.preflight import preflight
     from virtboost.scan.host import scan
 
-    reader = readers([host])[0]
     found = scan(reader)
-    changes = _changes(plan, item or (), found)
-    steps = [step for step in preflight(reader, changes) if step.changes]
-    if not json:
-        _show(steps)
-    if dry_run or not steps:
-        return _done(json, None)
-    if not yes and not _agreed(host, len(steps)):
-        return 1
-    return _carry_out(host, changes, found, keep_going=keep_going, json=json)
+    changes = _changes(plan, items, found)
+    steps = preflight(reader, changes, persist=persist)
+    changing = [step for step in steps if step.changes]
+    return Prepared(reader.name, found.hostname, changes, changing)
 
 
-def _carry_out(
-    host: str, changes: Sequence[Change], found: Host, *, keep_going: bool, json: bool
-) -> int:
+def _carry_out(each: Prepared, *, persist: bool, keep_going: bool) -> int | None:
+    """Change one host; return the number of the changeset, None where nothing was to be changed.
+
+    Raises:
+        VirtboostError: It failed; the hosts after this one are not touched.
+    """
     from virtboost.apply.execute import apply as carry_out
-    from virtboost.cli.changes import journal, say, writable
+    from virtboost.cli.changes import journal, writable
 
-    reader, writer = writable(host)
     changeset = carry_out(
-        reader, writer, journal(), changes, hostname=found.hostname, keep_going=keep_going
+        *writable(each.name),
+        journal(),
+        each.changes,
+        hostname=each.hostname,
+        persist=persist,
+        keep_going=keep_going,
     )
-    number = None if changeset is None else changeset.id
-    if not json and number is not None:
-        say(f"done; virtboost undo {number} takes it back")
-    return _done(json, number)
+    return None if changeset is None else changeset.id
 
 
-def _done(json: bool, changeset: int | None) -> int:  # noqa: FBT001 (two cases of one end)
+def _document(changesets: Sequence[tuple[str, int]]) -> None:
     from virtboost.model.document import to_json
 
-    if json:
-        sys.stdout.write(to_json({"schema": "virtboost.applied/1", "changeset": changeset}) + "\n")
-    return 0
+    made = [{"host": host, "changeset": number} for host, number in changesets]
+    sys.stdout.write(to_json({"schema": "virtboost.applied/1", "changesets": made}) + "\n")
 
 
 def _changes(plan: Path | None, items: Sequence[str], host: Host) -> Sequence[Change]:
@@ -117,22 +177,35 @@ def _of_items(items: Sequence[str], host: Host) -> Sequence[Change]:
     return [change for finding in report.findings for change in finding.changes]
 
 
-def _show(steps: Sequence[Step]) -> None:
+def _show(prepared: Sequence[Prepared], *, persist: bool) -> None:
+    from virtboost.cli.changes import say
+    from virtboost.emit.persist import forgotten
+
+    for name, _, changes, steps in prepared:
+        if len(prepared) > 1 or not steps:
+            say(f"{name}:" if steps else f"{name}: nothing to change: everything is as wanted")
+        for step in steps:
+            _show_step(step)
+        if persist and any(forgotten(change) for change in changes):
+            say("the affinity of interrupts holds until a reboot, which numbers them anew")
+
+
+def _show_step(step: Step) -> None:
     from virtboost.apply.tool import waits
     from virtboost.cli.changes import said, say
 
-    if not steps:
-        say("nothing to change: everything is as wanted")
-    for step in steps:
-        path = step.setting.path
-        later = waits(path)
-        say(f"{path}, takes effect {later}" if later else path)
-        say(*(f"  {line}" for line in said(step.found.value, step.setting.value)))
-        if step.reason:
-            say(f"    {step.reason}")
+    path = step.setting.path
+    later = waits(path)
+    say(f"{path}, takes effect {later}" if later else path)
+    say(*(f"  {line}" for line in said(step.found.value, step.setting.value)))
+    if step.reason:
+        say(f"    {step.reason}")
 
 
-def _agreed(host: str, count: int) -> bool:
+def _agreed(waiting: Sequence[Prepared]) -> bool:
     if not sys.stdin.isatty():
         raise InputError("apply: there is no terminal to ask on; --yes carries it out")
-    return typer.confirm(f"change {count} settings of {host}?", err=True)
+    count = sum(len(each.steps) for each in waiting)
+    return typer.confirm(
+        f"change {count} settings of {', '.join(each.name for each in waiting)}?", err=True
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import unified_diff
 from itertools import islice
 from pathlib import Path
@@ -67,6 +67,7 @@ def conflict_lines(conflicts: Iterable[Conflict]) -> Iterable[str]:
 
 def changeset_document(changeset: Changeset, now: dict[str, str]) -> dict[str, Any]:
     """Return a changeset with what each setting says now, for ``--json``."""
+    from virtboost.apply.copy import folder
     from virtboost.apply.tool import waits
 
     return {
@@ -74,6 +75,7 @@ def changeset_document(changeset: Changeset, now: dict[str, str]) -> dict[str, A
         "host": changeset.host,
         "hostname": changeset.hostname,
         "begun_at": changeset.begun_at,
+        "copy": folder(changeset),
         "records": [
             {
                 "path": record.setting.path,
@@ -95,6 +97,11 @@ def say(*lines: str) -> None:
     from virtboost.report.printable import printable
 
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
+
+
+def teller(json: bool) -> Callable[[str], None]:  # noqa: FBT001 (the verb's own --json)
+    """Return what tells a line of progress; with ``--json`` nothing does."""
+    return (lambda _: None) if json else say
 
 
 def said(found: str, wanted: str) -> Iterable[str]:

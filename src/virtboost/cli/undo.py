@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from virtboost.cli.apply import Host_
-from virtboost.cli.hosts import AsJson
+from virtboost.cli.hosts import AsJson, Hosts, readers
 from virtboost.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def undo(
             metavar="CHANGESET", help="Which; the last one without.", show_default=False
         ),
     ] = None,
-    host: Host_ = "local",
+    host: Hosts = None,
     *,
     force: Annotated[
         bool, typer.Option("--force", help="Write old values over what somebody else wrote.")
@@ -36,26 +36,42 @@ def undo(
     json: AsJson = False,
 ) -> int:
     """Write back what was there before, where the host still says what we wrote."""
-    from virtboost.apply.execute import undo as take_back
-    from virtboost.apply.tool import command
-    from virtboost.cli.changes import conflict_lines, journal, say, writable
+    from virtboost.cli.changes import journal, teller
     from virtboost.model.document import to_json
 
     kept = journal()
-    chosen = _chosen(kept.changesets(host), changeset, host)
+    names = [reader.name for reader in readers(host)]
+    chosen = [_chosen(kept.changesets(name), changeset, name) for name in names]
     if print_:
-        for record in reversed(chosen.records):
-            say(command(record.setting.path, record.prior))
+        for each in chosen:
+            _print(each)
         return 0
-    reader, writer = writable(host)
-    conflicts = take_back(reader, writer, kept, chosen, force=force)
-    sys.stderr.write("".join(f"{line}\n" for line in conflict_lines(conflicts)))
+    done = [_take_back(each, teller(json), force=force) for each in chosen]
     if json:
-        told = {"schema": "virtboost.undone/1", "changeset": chosen.id, "conflicts": conflicts}
-        sys.stdout.write(to_json(told) + "\n")
-    else:
-        say(f"changeset {chosen.id}: {len(chosen.records) - len(conflicts)} settings are as before")
-    return CONFLICTS if conflicts else 0
+        sys.stdout.write(to_json({"schema": "virtboost.undone/1", "changesets": done}) + "\n")
+    return CONFLICTS if any(each["conflicts"] for each in done) else 0
+
+
+def _print(changeset: Changeset) -> None:
+    from virtboost.apply.tool import command
+    from virtboost.cli.changes import say
+
+    for record in reversed(changeset.records):
+        say(command(record.setting.path, record.prior))
+
+
+def _take_back(
+    changeset: Changeset, tell: Callable[[str], None], *, force: bool
+) -> dict[str, object]:
+    """Take one changeset back and tell it; return it for ``--json``."""
+    from virtboost.apply.execute import undo as take_back
+    from virtboost.cli.changes import conflict_lines, journal, writable
+
+    conflicts = take_back(*writable(changeset.host), journal(), changeset, force=force)
+    count = len(changeset.records) - len(conflicts)
+    tell(f"{changeset.host}: changeset {changeset.id}: {count} settings are as before")
+    sys.stderr.write("".join(f"{line}\n" for line in conflict_lines(conflicts)))
+    return {"host": changeset.host, "changeset": changeset.id, "conflicts": conflicts}
 
 
 def _chosen(changesets: tuple[Changeset, ...], number: int | None, host: str) -> Changeset:
