@@ -6,7 +6,7 @@ EXTRAS = dev,plan,report,redfish
 SHOWN_HOST ?= tests/hosts/96arm-2s4n24cl4c/host.tar.zst
 REPORT ?= build/report.html
 
-.PHONY: run test check fix bench docs install clean
+.PHONY: run test check fix bench lab docs install clean
 
 run: install
 	$(BIN)/virtboost scan
@@ -35,6 +35,9 @@ bench: install
 
 bench-%: install
 	PYTHONPATH=tests $(BIN)/python -m bench $*
+
+lab: install
+	$(BIN)/python -m lab boot
 
 install: $(VENV)/installed
 

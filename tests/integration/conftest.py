@@ -6,7 +6,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from lab.run import Running
 from support import engines as container_engines
+from support import lab as laboratory
 from support import switch, virsh
 
 
@@ -30,3 +32,10 @@ def ovs() -> Iterator[None]:
     """An Open vSwitch.  Tests that use it are in the group ``ovs``."""
     with TemporaryDirectory(prefix="virtboost-") as folder, switch.switch(Path(folder)):
         yield
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Running]:
+    """A server of the lab.  Tests that use it are in the group ``lab``."""
+    with TemporaryDirectory(prefix="virtboost-") as folder, laboratory.server(Path(folder)) as made:
+        yield made

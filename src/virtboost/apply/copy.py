@@ -1,8 +1,7 @@
 """The copy of a changeset on the host that it changed, which can be taken back from there alone.
 
-A folder for each: a script, and what each setting said before and after the write, as that host's
-own tools told it.  A setting that is written has its ``was`` file; what survives the loss of power
-is on that host's disk before it is written.
+A folder for each: a script, and notes of what was tried and what it came to (`Write.note`).  What
+survives the loss of power is on that host's disk before it is written.
 """
 
 from __future__ import annotations
@@ -24,14 +23,25 @@ _UNDO = """\
 #!/bin/sh
 # Takes back what virtboost changed here; with --force also what somebody else changed after it.
 cd {folder} || exit 1
+set -f
 force=${{1:-}} left=0
-b() {{
+theirs() {{ echo "$1: somebody changed it after virtboost: left alone" >&2; left=1; }}
+k() {{
+  grep -qx "$1" tried 2>/dev/null || return 0
+  now=$(cat "$2" 2>/dev/null)
+  if [ -z "$now" ]; then echo "$2: is gone"
+  elif [ "$(echo $now)" = "$(echo $3)" ]; then :
+  elif [ -z "$force" ] && [ -e now ] && [ "$(grep -H '' "$2")" != "$(grep -F "$2:" now)" ]; then
+    theirs "$2"
+  else printf '%s\\n' "$4" | cat >"$2" || left=1
+  fi
+}}
+t() {{
   [ -e "$1.was" ] || return 0
   now=$(eval "$3" 2>/dev/null </dev/null)
   if [ -z "$now" ]; then echo "$2: is gone"
   elif [ "$now" = "$(cat "$1.was")" ]; then :
-  elif [ -z "$force" ] && [ -e "$1.now" ] && [ "$now" != "$(cat "$1.now")" ]; then
-    echo "$2: somebody changed it after virtboost: left alone" >&2; left=1
+  elif [ -z "$force" ] && [ -e "$1.now" ] && [ "$now" != "$(cat "$1.now")" ]; then theirs "$2"
   else printf %s "$5" | eval "$4" || left=1
   fi
 }}
@@ -66,14 +76,8 @@ def keep(changeset: Changeset, raw: Sequence[str]) -> Write:
 
 def noted(made: Write, changeset: Changeset, number: int) -> Write:
     """Return a write that notes on its host what the setting says before and after it."""
-    note = shlex.quote(f"{folder(changeset)}/{number}")
-    lasts = not made.path.startswith("/")
-    sync = f"( cd {ROOT} && {{ {_SYNC}; }} ) && " if lasts else ""
-    return structs.replace(
-        made,
-        put=f"{{ {made.get}; }} </dev/null >{note}.was && {sync}{made.put}",
-        get=f"{{ {made.get}; }} | tee {note}.now",
-    )
+    put = made.put and f"( cd {ROOT} && {{ {_SYNC}; }} ) && {made.put}"
+    return structs.replace(made, note=f"{folder(changeset)}/{number}", put=put)
 
 
 def drop(changeset: Changeset) -> Write:
@@ -86,6 +90,7 @@ def _script(changeset: Changeset, raw: Sequence[str]) -> str:
     lines = []
     for record, said in reversed(list(zip(changeset.records, raw, strict=True))):
         back = write(record.setting.path, record.prior, said)
-        words = (str(record.number), back.path, back.get, back.put, back.stdin)
-        lines.append(f"b {shlex.join(words)}")
+        which = (str(record.number), back.path)
+        tool = ("t", *which, back.get, back.put, back.stdin)
+        lines.append(shlex.join(tool if back.put else ("k", *which, said, back.stdin)))
     return _UNDO.format(folder=shlex.quote(folder(changeset)), lines="\n".join(lines))

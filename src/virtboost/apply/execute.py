@@ -9,11 +9,12 @@ from msgspec import Struct, structs
 
 from virtboost.apply.copy import drop, keep, noted
 from virtboost.apply.journal import Changeset, Journal, Record
-from virtboost.apply.preflight import Step, preflight, told
-from virtboost.apply.tool import Found, is_live, source, value_of, write
+from virtboost.apply.preflight import Step, preflight, read_now
+from virtboost.apply.tool import Found, is_live, value_of, write
 from virtboost.emit.setting import ABSENT
 from virtboost.errors import ChangeFailed
 from virtboost.model.change import Change
+from virtboost.model.wording import listed
 from virtboost.transport.source import Reader
 from virtboost.transport.writer import Write, Writer, Written
 
@@ -29,11 +30,6 @@ class Conflict(Struct, frozen=True, kw_only=True):
     """What it says now; None where it is gone."""
     prior: str
     """What it said before us."""
-
-
-def read_now(reader: Reader, paths: Sequence[str]) -> dict[str, Found]:
-    """Return what settings say, by path, in one round trip; those that say nothing are missing."""
-    return told(reader.read([source(path) for path in paths]), paths)
 
 
 def apply(
@@ -77,7 +73,7 @@ def apply(
             _take_back(reader, writer, journal, changeset, mine=tried - frozenset(good))
             raise ChangeFailed(writer.name, f"{problems[0]}; everything else was undone")
     if problems:
-        raise ChangeFailed(writer.name, f"{'; '.join(problems)}; the others hold")
+        raise ChangeFailed(writer.name, f"{listed(problems)}; the others hold")
     return changeset
 
 
@@ -146,7 +142,7 @@ def _take_back(
     journal.mark(changeset.id, [record.number for record in others], "conflict")
     failed = [problem for problem in problems.values() if problem is not None]
     if failed:
-        raise ChangeFailed(writer.name, f"undo: {'; '.join(failed)}")
+        raise ChangeFailed(writer.name, f"undo: {listed(failed)}")
     if not others:
         writer.write([drop(changeset)], keep_going=True)
     return tuple(_conflict(record, there.get(record.number)) for record in others)

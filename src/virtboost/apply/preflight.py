@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from virtboost.apply.refusal import needs, refusals
-from virtboost.apply.tool import Found, found_in, source
+from virtboost.apply.tool import Found, found_in, sources
 from virtboost.emit.commands import commands
 from virtboost.emit.edit import edits
 from virtboost.emit.kernel import is_kernel_file
@@ -15,7 +15,7 @@ from virtboost.emit.persist import persistent
 from virtboost.emit.setting import Edit, Setting
 from virtboost.errors import InputError
 from virtboost.model.change import Change
-from virtboost.transport.source import Capture, Reader
+from virtboost.transport.source import Capture, Command, Files, Reader
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -47,8 +47,9 @@ def preflight(
     ]
     paths = sorted({edit.path for _, made in wanted for edit in made})
     around = {need for path in paths for need in needs(path)}
-    capture = reader.read([*map(source, paths), *sorted(around, key=repr)])
-    now = told(capture, paths)
+    settings = sources(paths)
+    capture = reader.read([*dict.fromkeys(settings.values()), *sorted(around, key=repr)])
+    now = told(capture, settings)
     steps: dict[str, Step] = {}
     for change, made in wanted:
         there = [edit for edit in made if edit.path in now]
@@ -60,9 +61,15 @@ def preflight(
     return tuple(steps.values())
 
 
-def told(capture: Capture, paths: Sequence[str]) -> dict[str, Found]:
-    """Return what settings say, by path; those that say nothing are missing."""
-    found = {path: found_in(capture, path) for path in paths}
+def read_now(reader: Reader, paths: Iterable[str]) -> dict[str, Found]:
+    """Return what settings say, by path, in one round trip; those that say nothing are missing."""
+    settings = sources(paths)
+    return told(reader.read(list(dict.fromkeys(settings.values()))), settings)
+
+
+def told(capture: Capture, settings: Mapping[str, Files | Command]) -> dict[str, Found]:
+    """Return what settings say, by path, from what was read of each; some may say nothing."""
+    found = {path: found_in(capture, path, source) for path, source in settings.items()}
     return {path: each for path, each in found.items() if each is not None}
 
 

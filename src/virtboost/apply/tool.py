@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
@@ -260,26 +260,33 @@ TOOLS: dict[str, Tool] = {
 }
 
 
-def source(path: str) -> Files | Command:
-    """Return what is to be read for a setting.
+def sources(paths: Iterable[str]) -> dict[str, Files | Command]:
+    """Return what is to be read for each setting: files of one directory together.
 
     Raises:
         InputError: No tool tells such a setting.
     """
-    if path.startswith("/"):
+    told: dict[str, Files | Command] = {}
+    files: dict[str, list[str]] = {}
+    for path in paths:
         directory, _, name = path.rpartition("/")
-        return Files(directory, (name,))
-    tool, words = _parts(path)
-    return Command(path, ("sh", "-c", tool.get, "sh", *words))
+        if path.startswith("/"):
+            files.setdefault(directory, []).append(name)
+        else:
+            tool, words = _parts(path)
+            told[path] = Command(path, ("sh", "-c", tool.get, "sh", *words))
+    for directory, names in files.items():
+        together = Files(directory, tuple(names))
+        told.update((f"{directory}/{name}", together) for name in names)
+    return told
 
 
-def found_in(capture: Capture, path: str) -> Found | None:
+def found_in(capture: Capture, path: str, source: Files | Command) -> Found | None:
     """Return what a host said of a setting; None where it told nothing."""
-    wanted = source(path)
     text = (
-        capture.stdout(wanted)
-        if isinstance(wanted, Command)
-        else capture.text(wanted, wanted.names[0])
+        capture.stdout(source)
+        if isinstance(source, Command)
+        else capture.text(source, path.rpartition("/")[2])
     )
     value = None if text is None else value_of(path, text)
     return None if value is None or text is None else Found(value, text)
@@ -300,8 +307,7 @@ def write(path: str, value: str, raw: str) -> Write:
         InputError: No tool sets such a setting.
     """
     if path.startswith("/"):
-        file = shlex.quote(path)
-        return Write(path=path, put=f"cat >{file}", stdin=f"{value}\n", get=f"cat {file}")
+        return Write(path=path, stdin=value)
     tool, words = _parts(path)
     line = value.partition("\n")[0]  # a content is on the standard input only
     return Write(

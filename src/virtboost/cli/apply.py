@@ -15,7 +15,6 @@ from virtboost.errors import InputError, VirtboostError
 if TYPE_CHECKING:
     from virtboost.apply.preflight import Step
     from virtboost.model.change import Change
-    from virtboost.model.host import Host
     from virtboost.transport.source import Reader
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -110,13 +109,11 @@ def _prepared(
         VirtboostError: It cannot be done there, or the host cannot be read.
     """
     from virtboost.apply.preflight import preflight
-    from virtboost.scan.host import scan
 
-    found = scan(reader)
-    changes = _changes(plan, items, found)
+    hostname, changes = _changes(reader, plan, items)
     steps = preflight(reader, changes, persist=persist)
     changing = [step for step in steps if step.changes]
-    return Prepared(reader.name, found.hostname, changes, changing)
+    return Prepared(reader.name, hostname, changes, changing)
 
 
 def _carry_out(each: Prepared, *, persist: bool, keep_going: bool) -> int | None:
@@ -146,8 +143,10 @@ def _document(changesets: Sequence[tuple[str, int]]) -> None:
     sys.stdout.write(to_json({"schema": "virtboost.applied/1", "changesets": made}) + "\n")
 
 
-def _changes(plan: Path | None, items: Sequence[str], host: Host) -> Sequence[Change]:
-    """Return the changes of a plan for this host, or those of findings of some items.
+def _changes(
+    reader: Reader, plan: Path | None, items: Sequence[str]
+) -> tuple[str | None, Sequence[Change]]:
+    """Return a host's name, and the changes of a plan for it or those of findings of some items.
 
     Raises:
         InputError: Neither or both are given, or the plan is for another host.
@@ -155,26 +154,30 @@ def _changes(plan: Path | None, items: Sequence[str], host: Host) -> Sequence[Ch
     if (plan is None) == (not items):
         raise InputError("apply: give a PLAN.json, or --item ID, and not both")
     if plan is None:
-        return _of_items(items, host)
+        return _of_items(reader, items)
     from virtboost.model.document import from_json
     from virtboost.model.plan import Plan
+    from virtboost.scan.kernel import NAME, parse_hostname
 
     try:
         made = from_json(plan.read_bytes(), Plan, str(plan))
     except OSError as error:
         raise InputError(f"{plan}: cannot be read: {error.strerror}") from error
-    if made.hostname != host.hostname:
-        raise InputError(f"{plan}: made for host {made.hostname}, and this is {host.hostname}")
-    return made.changes
+    hostname = parse_hostname(reader.read(NAME))
+    if made.hostname != hostname:
+        raise InputError(f"{plan}: made for host {made.hostname}, and this is {hostname}")
+    return hostname, made.changes
 
 
-def _of_items(items: Sequence[str], host: Host) -> Sequence[Change]:
+def _of_items(reader: Reader, items: Sequence[str]) -> tuple[str | None, Sequence[Change]]:
     from virtboost.check.judge import check
     from virtboost.cli.items import select
+    from virtboost.scan.host import scan
 
+    host = scan(reader)
     chosen = select((), items, None).items
     report = check(host, chosen, name="", proof_of_concept=True)
-    return [change for finding in report.findings for change in finding.changes]
+    return host.hostname, [change for finding in report.findings for change in finding.changes]
 
 
 def _show(prepared: Sequence[Prepared], *, persist: bool) -> None:

@@ -30,7 +30,7 @@ def status(host: Hosts = None, *, json: AsJson = False) -> int:
 
 def _open(host: str) -> list[dict[str, Any]]:
     """Return the changesets of a host that are not undone, with what their settings say now."""
-    from virtboost.apply.execute import read_now
+    from virtboost.apply.preflight import read_now
     from virtboost.cli.changes import changeset_document, journal, writable
 
     changesets = [each for each in journal().changesets(host) if each.open]

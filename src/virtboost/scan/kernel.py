@@ -78,6 +78,10 @@ SOURCES: tuple[Source, ...] = (
 _AVG60 = re.compile(r"^(some|full) .*\bavg60=(\d{1,3}\.\d+) ", re.MULTILINE)
 
 
+NAME = (IDENTITY, HWLOC_INFO)
+"""What tells a host's own name."""
+
+
 def parse_hostname(capture: Capture) -> str | None:
     """Return the host's own name."""
     return capture.text(IDENTITY, "hostname") or _hwloc(capture, "HostName")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -28,12 +28,20 @@ class Write(Struct, frozen=True, kw_only=True):
     """One setting to be written and read back."""
 
     path: str
-    put: str
-    """Command of a shell that sets it."""
+    """A file of the kernel, or another name where there are commands."""
     stdin: str
-    """What that command reads."""
-    get: str
-    """Command of a shell that tells it."""
+    """What it is to say: what ``put`` reads."""
+    put: str = ""
+    """Command of a shell that sets it; empty: the file is written."""
+    get: str = ""
+    """Command of a shell that tells it; empty: the file is read."""
+    note: str = ""
+    """``FOLDER/NUMBER`` where the host notes what it did, for a copy of the changes there.
+
+    A file of the kernel that is about to be written has its number in ``FOLDER/tried``, and what
+    all of them say afterwards, as ``grep -H`` prints it, is ``FOLDER/now``.  What commands tell is
+    ``FOLDER/NUMBER.was`` before, and ``.now`` after.
+    """
     essential: bool = False
     """Whether nothing is written after it where it fails."""
 
@@ -104,39 +112,94 @@ def ssh_writer(reader: SshReader) -> ShellWriter:
     return ShellWriter(reader.name, lambda script: reader.ask(script).stdout)
 
 
-def _script(writes: Sequence[Write], nonce: str, *, keep_going: bool) -> str:
-    """Return a script that answers each write with its number, its status and two texts.
+_PRELUDE = """\
+N={nonce} d=
+F() {{ {read_back} }}
+a() {{ printf '%s\\n' "$N $1 $s" "$e" "$N"; }}
+g() {{ echo "$N R"; F 2>/dev/null </dev/null >&3; echo; echo "$N Z"; }} 3>&1
+z() {{ [ "$s" = 0 ] || [ -z "$1" ] || {{ g; exit 0; }}; }}
+f() {{
+  s=1 e='no room to keep its old value'
+  d=${{4%/*}}
+  if [ -z "$4" ] || printf '%s\\n' "${{4##*/}}" 2>/dev/null >>"$d/tried"; then
+    s=0 e=
+    printf '%s\\n' "$3" 2>/dev/null >"$1" ||
+      {{ e=$( {{ printf '%s\\n' "$3" | cat >"$1"; }} 2>&1 ); s=$?; }}
+  fi
+  a "$2"
+  echo
+  z "$5"
+}}
+w() {{
+  s=1 e='no room to keep its old value'
+  if [ -z "$4" ] || (eval "$7") 2>/dev/null </dev/null >"$4.was"; then
+    e=$( {{ printf %s "$3" | eval "$6"; }} 2>&1 ); s=$?
+  fi
+  a "$2"
+  x=$(eval "$7" 2>/dev/null </dev/null)
+  [ -z "$4" ] || printf '%s\\n' "$x" >"$4.now"
+  printf '%s\\n' "$x"
+  z "$5"
+}}
+"""
+"""``f`` writes a file and runs no program, for there may be hundreds, and one ``grep`` reads them
+all back; ``w`` sets by commands.
 
-    ``cat`` tells the kernel's own reason; the ``printf`` of dash calls everything an I/O error.
-    """
-    lines = [
-        'w() { e=$( { printf "%s" "$3" | eval "$1"; } 2>&1 ); s=$?; '
-        f'printf "%s\\n%s\\n" "{nonce} $4 $s" "$e"; echo {nonce}; '
-        f'(eval "$2") 2>/dev/null </dev/null; echo; '
-        f'[ "$s" = 0 ] || [ -z "${{5:-}}" ] || {{ echo {nonce} Z; exit 0; }}; }}'
-    ]
-    lines += [
-        f"w {shlex.join((each.put, each.get, each.stdin, str(number)))}"
-        f"{'' if keep_going and not each.essential else ' stop'}"
-        for number, each in enumerate(writes)
-    ]
-    return "\n".join((*lines, f"echo {nonce} Z", ""))
+``cat`` tells the kernel's own reason; the ``printf`` of dash calls everything an I/O error.
+"""
+
+_AT_ONCE = 500
+"""Files that one ``grep`` reads: their names are far below the limit of a command line."""
+
+
+def _script(writes: Sequence[Write], nonce: str, *, keep_going: bool) -> str:
+    """Return a script that answers each write with its number, its status and two texts."""
+    lines = []
+    for number, each in enumerate(writes):
+        stop = "" if keep_going and not each.essential else "stop"
+        words = ("w" if each.put else "f", each.path, str(number), each.stdin, each.note, stop)
+        commands = (each.put, each.get) if each.put else ()
+        lines.append(shlex.join((*words, *commands)))
+    prelude = _PRELUDE.format(nonce=nonce, read_back=_read_back(writes))
+    return "\n".join((prelude, *lines, "g", ""))
+
+
+def _read_back(writes: Sequence[Write]) -> str:
+    """Return the commands that read all files of the kernel, and keep what they say for a copy."""
+    files = [each.path for each in writes if not each.put]
+    parts = [files[first : first + _AT_ONCE] for first in range(0, len(files), _AT_ONCE)]
+    greps = "".join(f"grep -H '' -- {shlex.join(part)}; " for part in parts)
+    return f'{{ :; {greps}}} | if [ -n "$d" ]; then tee "$d/now"; else cat; fi;'
 
 
 def _results(answer: bytes, writes: Sequence[Write], nonce: str, host: str) -> Iterator[Written]:
     text = answer.decode("utf-8", "replace")
     if not text.rstrip().endswith(f"{nonce} Z"):
         raise BadAnswer(host, "the answer is cut off: what was written is not known")
+    told, _, rest = text.partition(f"{nonce} R\n")
+    files = _by_file(rest.rpartition(f"\n{nonce} Z")[0], {w.path for w in writes if not w.put})
     pattern = re.compile(
-        rf"^{nonce} (\d+) (\d+)\n(.*?)^{nonce}\n(.*?)(?=^{nonce} )", re.DOTALL | re.MULTILINE
+        rf"^{nonce} (\d+) (\d+)\n(.*?)^{nonce}\n(.*?)(?=^{nonce} |\Z)", re.DOTALL | re.MULTILINE
     )
-    for number, status, error, now in pattern.findall(text):
-        path = writes[int(number)].path
+    for number, status, error, now in pattern.findall(told):
+        made = writes[int(number)]
         yield Written(
-            path=path,
-            error=None if status == "0" else _said(path, error) or f"status {status}",
-            now=clean(now.encode()) or None,
+            path=made.path,
+            error=None if status == "0" else _said(made.path, error) or f"status {status}",
+            now=clean((now if made.put else files.get(made.path, "")).encode()) or None,
         )
+
+
+def _by_file(text: str, paths: Collection[str]) -> dict[str, str]:
+    """Return the lines that ``grep -H`` printed, by file; a path may have colons."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        path, colon, rest = line.partition(":")
+        while path not in paths and colon:
+            more, colon, rest = rest.partition(":")
+            path = f"{path}:{more}"
+        found[path] = f"{found.get(path, '')}{rest}\n"
+    return found
 
 
 def _said(path: str, error: str) -> str:

@@ -1,0 +1,1 @@
+"""Real many-core NUMA servers under QEMU, from Debian's packages only."""

@@ -1,0 +1,26 @@
+"""The smallest machine of the lab, for tests."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lab.machine import MACHINES
+from lab.run import Running, booted
+from support.daemon import PATH, exclusive
+
+PROGRAMS = ("qemu-system-aarch64", "apt-get", "dpkg-deb", "depmod", "mke2fs", "setpriv", "ssh")
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Running]:
+    """Run taishan-16: 2 sockets, 4 NUMA nodes, CPU clusters of 4."""
+    missing = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    with exclusive("lab"), booted(MACHINES["taishan-16"], folder) as running:
+        yield running
