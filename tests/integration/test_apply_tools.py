@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import pytest
 
-from support.applied import undone_there
+from support.applied import COPY, Dying, in_a_child, undone_there
 from support.daemon import ask, end, need, succeeds
 from support.engines import Engines
 from support.sshd import ROOT, virtboost
@@ -80,6 +80,16 @@ def taken_back(journal: Journal, *, force: bool = False) -> tuple[Conflict, ...]
     """Undo as a new process would: by what is on disk."""
     changeset = journal.changesets("local")[-1]
     return undo(LocalReader(), local_writer(), journal, changeset, force=force)
+
+
+def killed(tmp_path: Path, changes: Sequence[Change], writes: int) -> None:
+    """Carry changes out in a process that is killed after some writes."""
+
+    def act() -> None:
+        dying = Dying(COPY + writes)
+        apply(LocalReader(), dying, Journal(tmp_path / "state"), changes, hostname="vm")
+
+    assert in_a_child(act) == -9
 
 
 Back = Callable[[Journal], tuple[Conflict, ...]]
@@ -154,6 +164,16 @@ class TestGuest:
         assert self.definition() == before
         assert taken_back(journal) == ()
 
+    @pytest.mark.parametrize("writes", range(0, 6, 2))
+    def test_kill_9(self, guest: Libvirt, journal: Journal, tmp_path: Path, writes: int) -> None:
+        """Four pins, and a definition that is written once."""
+        before, free = self.definition(), self.affinity(guest)
+        killed(tmp_path, self.CHANGES, writes)
+        assert taken_back(journal) == ()
+        assert self.affinity(guest) == free
+        assert self.definition() == before
+        assert taken_back(journal) == ()
+
     def test_the_journal_keeps_no_secret(
         self, guest: Libvirt, journal: Journal, tmp_path: Path
     ) -> None:
@@ -224,7 +244,7 @@ class TestGuest:
 
 @pytest.mark.xdist_group("engines")
 @pytest.mark.parametrize(
-    ("options", "limits"),
+    "case",
     [
         ((), ("0-1", -1)),
         (("--cpuset-cpus", "0", "--cpuset-mems", "0", "--memory", "64m"), ("0", 64 << 20)),
@@ -233,10 +253,11 @@ class TestGuest:
 def test_container(
     engines: Engines,
     journal: Journal,
+    tmp_path: Path,
     back: Back,
-    options: tuple[str, ...],
-    limits: tuple[str, int],
+    case: tuple[tuple[str, ...], tuple[str, int]],
 ) -> None:
+    options, limits = case
     engines.run("vbtest-apply", *options)
     try:
         pid = engines.inspect("vbtest-apply")["State"]["Pid"]
@@ -248,6 +269,10 @@ def test_container(
             node_ids=(0,),
             memory_bytes=96 << 20,
         )
+        for writes in range(4):
+            killed(tmp_path / str(writes), [update], writes)
+            assert taken_back(Journal(tmp_path / str(writes) / "state")) == ()
+            assert inside(pid) == limits
         carried_out(journal, [update])
         assert inside(pid) == ("1", 96 << 20)
         assert back(journal) == ()
@@ -277,21 +302,23 @@ def inside(pid: int) -> tuple[str, int]:
 
 
 @pytest.mark.xdist_group("ovs")
-def test_open_vswitch(ovs: None, journal: Journal, back: Back) -> None:
+def test_open_vswitch(ovs: None, journal: Journal, tmp_path: Path, back: Back) -> None:
     def told() -> str:
         return ask(*VSCTL, "get", "Open_vSwitch", ".", "other_config")
 
     ask(*VSCTL, "set", "Open_vSwitch", ".", "other_config:max-idle=20000")
     try:
         before = told()
-        carried_out(
-            journal,
-            [
-                OvsOtherConfig(key="max-idle", value="30000"),
-                OvsOtherConfig(key="pmd-cpu-mask", value="0x2"),
-                OvsOtherConfig(key="no-such-key", value="a,b:c"),
-            ],
-        )
+        wanted = [
+            OvsOtherConfig(key="max-idle", value="30000"),
+            OvsOtherConfig(key="pmd-cpu-mask", value="0x2"),
+            OvsOtherConfig(key="no-such-key", value="a,b:c"),
+        ]
+        for writes in range(4):
+            killed(tmp_path / str(writes), wanted, writes)
+            assert taken_back(Journal(tmp_path / str(writes) / "state")) == ()
+            assert told() == before
+        carried_out(journal, wanted)
         assert told() == '{max-idle="30000", no-such-key="a,b:c", pmd-cpu-mask="0x2"}'
         assert back(journal) == ()
         assert told() == before
@@ -319,11 +346,15 @@ class TestFile:
 
     @pytest.mark.parametrize("before", [None, "", "a = 1", "a = 1\n\n", "\n  'a' \\n\t$x\n.\n"])
     def test_every_byte_is_as_before(
-        self, file: Path, journal: Journal, back: Back, before: str | None
+        self, file: Path, journal: Journal, tmp_path: Path, back: Back, before: str | None
     ) -> None:
         if before is not None:
             file.write_text(before)
             file.chmod(0o640)
+        for writes in range(2):
+            killed(tmp_path / str(writes), [self.edit(before, "b = 2\n")], writes)
+            assert taken_back(Journal(tmp_path / str(writes) / "state")) == ()
+            assert (file.read_text() if file.exists() else None) == before
         carried_out(journal, [self.edit(before, "b = 2\n")])
         assert file.read_text() == "b = 2\n"
         assert file.stat().st_mode & 0o777 == (0o644 if before is None else 0o640)

@@ -5,6 +5,9 @@ What must be found is what QEMU was told.
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,9 +16,12 @@ import pytest
 from lab.qemu import first_bus
 from lab.run import Running
 from support.applied import COPY
+from support.daemon import wait_until
 from virtboost.apply.copy import folder
 from virtboost.apply.execute import apply, undo
 from virtboost.apply.journal import Journal
+from virtboost.catalogue.catalogue import ITEMS
+from virtboost.check.judge import check
 from virtboost.errors import BadAnswer, TransportError
 from virtboost.model.change import (
     Change,
@@ -25,6 +31,8 @@ from virtboost.model.change import (
     TransparentHugepages,
 )
 from virtboost.model.cpuset import CpuSet
+from virtboost.model.finding import Result
+from virtboost.model.host import Host
 from virtboost.scan.host import scan
 from virtboost.transport.ssh import SshReader
 from virtboost.transport.writer import Write, Writer, Written, ssh_writer
@@ -123,6 +131,76 @@ def test_the_server_undoes_it_alone(
     server.ask(f"sh {folder(made)}/undo")
 
 
+@pytest.fixture
+def far_from_its_nic(server: Running) -> Iterator[None]:
+    """Have an interrupt of a NIC of node 0 or 2 on a CPU of node 3."""
+    file = f"/proc/irq/{irq_of_a_nic(server)}/smp_affinity_list"
+    was = server.ask(f"cat {file}").strip()
+    server.ask(f"echo 15 >{file}")
+    yield
+    server.ask(f"echo {was} >{file}")
+
+
+@pytest.mark.usefixtures("far_from_its_nic")
+def test_from_findings_to_none_and_back(
+    server: Running, reader: SshReader, journal: Journal
+) -> None:
+    """scan -> check -> changes -> apply -> check finds none of them -> undo -> the first scan."""
+    first = scan(reader)
+    fixed = [finding for finding in findings(first) if finding.changes]
+    assert "irq.nic_node" in {finding.item for finding in fixed}
+    wanted = [change for finding in fixed for change in finding.changes]
+    writer = ssh_writer(reader)
+    made = apply(reader, writer, journal, wanted, hostname=first.hostname)
+    assert made is not None
+    left = {finding.item for finding in findings(scan(reader))}
+    assert not left & {finding.item for finding in fixed}
+    assert undo(reader, writer, journal, made, force=False) == ()
+    again = scan(reader)
+    for part in ("net", "block", "pci", "kernel", "power", "services", "guests"):
+        assert still(getattr(again, part)) == still(getattr(first, part))
+    assert [(irq.number, irq.affinity) for irq in again.irq] == [
+        (irq.number, irq.affinity) for irq in first.irq
+    ]
+
+
+def findings(host: Host) -> Sequence[Result]:
+    return check(host, ITEMS, name="lab").findings
+
+
+def still(part: object) -> str:
+    """Return a part of the model as text, without the pressure of the moment."""
+    return re.sub(r"\w*pressure\w*=[^,)]*", "", repr(part))
+
+
+START = """
+import sys
+from pathlib import Path
+from lab.machine import MACHINES
+from lab.run import Running
+Running(MACHINES["taishan-16"], Path(sys.argv[1])).start()
+"""
+
+
+def test_a_machine_ends_with_the_process_that_started_it(server: Running, tmp_path: Path) -> None:
+    def machines() -> list[str]:
+        lines = {path: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}
+        return [
+            path.parent.name
+            for path, line in lines.items()
+            if b"-kernel" in line.split(b"\0") and str(tmp_path).encode() in line
+        ]
+
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen((sys.executable, "-c", START, str(tmp_path)), cwd=root)
+    try:
+        wait_until(lambda: bool(machines()), 60, lambda: "no machine starts")
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: not machines(), 10, lambda: "the machine runs on")
+
+
 class PowerCut:
     """The server loses its power after some writes of a batch, and we the connection to it."""
 
@@ -139,7 +217,9 @@ class PowerCut:
 
 
 @pytest.mark.parametrize(
-    "cut", [("apply", 0), ("apply", COPY + 9), ("undo", 5)], ids=lambda cut: f"{cut[0]}-{cut[1]}"
+    "cut",
+    [("apply", 0), ("apply", COPY + 9), ("apply", 99), ("undo", 5)],
+    ids=lambda cut: f"{cut[0]}-{cut[1]}",
 )
 def test_power_off_at_any_step(
     server: Running, reader: SshReader, journal: Journal, before: str, cut: tuple[str, int]
