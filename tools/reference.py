@@ -22,6 +22,7 @@ from virtboost.catalogue.item import AnyItem
 from virtboost.catalogue.site import FACTS, Site
 from virtboost.model.document import json_schema
 from virtboost.model.finding import Report
+from virtboost.model.fleet_plan import FleetPlan
 from virtboost.model.host import Host
 from virtboost.model.plan import Plan
 from virtboost.model.workload import Workload
@@ -34,6 +35,7 @@ DOCUMENTS: dict[str, type] = {
     "check": Report,
     "site": Site,
     "plan": Plan,
+    "fleet": FleetPlan,
     "workload": Workload,
 }
 """The documents that users meet, by the name of their schema."""

@@ -62,9 +62,43 @@ def plan(
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Say of each guest why it is there.")
     ] = False,
+    fleet: Annotated[
+        Path | None,
+        typer.Option(
+            "--fleet",
+            metavar="SERVERS",
+            help="Place --requests on many servers: a table (.csv, .parquet), a YAML or JSON file, "
+            "or a folder of recordings.",
+        ),
+    ] = None,
+    requests: Annotated[
+        Path | None,
+        typer.Option("--requests", metavar="FILE", help="What is to run on the fleet."),
+    ] = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Place them one by one, as they come; nobody moves.")
+    ] = False,
+    headroom: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of every node that stays free.")
+    ] = 0.0,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="REQUEST", help="Say where it goes, or why nowhere."),
+    ] = None,
     json: AsJson = False,
 ) -> int:
-    """Place guests and containers on a host's CPUs, memory and huge pages; change nothing."""
+    """Place guests and containers on a host's CPUs, memory and huge pages; change nothing.
+
+    With --fleet and --requests: on many servers.
+    """
+    if fleet is not None or requests is not None:
+        from virtboost.cli.fleet import plan_fleet
+
+        if fleet is None or requests is None or workload is not None or running:
+            raise InputError("plan: --fleet SERVERS goes with --requests FILE, and nothing else")
+        return plan_fleet(
+            fleet, requests, online=online, headroom=headroom, explain=explain, json=json
+        )
     from virtboost.plan.plan import plan_host
     from virtboost.scan.host import scan
 
