@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from virtboost.cli.emit import Emitted, print_emitted
 from virtboost.cli.hosts import AsJson, readers
 from virtboost.errors import InputError
 
@@ -59,6 +60,20 @@ def plan(
         bool,
         typer.Option("--script", help="Print the changes as shell commands, and nothing else."),
     ] = False,
+    emit: Annotated[
+        Emitted | None,
+        typer.Option(
+            "--emit", help="Print the plan in the words of one program, and nothing else."
+        ),
+    ] = None,
+    domain: Annotated[
+        Path | None,
+        typer.Option(
+            "--domain",
+            metavar="FILE.xml",
+            help="With --emit libvirt: a guest's definition; print what to edit in it, as a diff.",
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Say of each guest why it is there.")
     ] = False,
@@ -102,19 +117,26 @@ def plan(
     from virtboost.plan.plan import plan_host
     from virtboost.scan.host import scan
 
+    if domain is not None and emit is None:
+        raise InputError("plan: --domain goes with --emit libvirt")
+    if sum((json, script, emit is not None)) > 1:
+        raise InputError("plan: of --json, --script and --emit one at most")
     asked = None if workload is None else _read(workload)
     if (asked is None) == (not running):
         raise InputError("plan: give a WORKLOAD.yaml, or --running, and not both")
     found = scan(readers([host])[0])
-    made = plan_host(found, asked or _running(found), limit_s=limit)
+    wanted = asked or _running(found)
+    made = plan_host(found, wanted, limit_s=limit)
     if output is not None:
         write_plan(output, made)
-    if script:
+    if emit is not None:
+        print_emitted(emit, made, found, wanted, domain)
+    elif script:
         _print_script(made)
     else:
         _print(found, made, verbose=verbose, json=json)
     if html is not None:
-        _draw(html, host, found, made, quiet=json or script)
+        _draw(html, host, found, made, quiet=json or script or emit is not None)
     return UNPLACED if made.unplaced else 0
 
 
