@@ -76,3 +76,27 @@ def test_mistakes_are_one_line(arguments: tuple[str, ...], problem: str) -> None
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert problem in done.stderr
+
+
+def test_plan_in_the_words_of_one_program(asked: str) -> None:
+    done = run(asked, "-H", KUNPENG, "--limit", "0", "--emit", "nova")
+    assert (done.returncode, done.stderr) == (0, "")
+    flavors = [line for line in done.stdout.splitlines() if line.startswith("openstack flavor")]
+    assert len(flavors) == 3  # the three of web are alike
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--emit", "docker"), "no container has a place"),
+        (("--emit", "nova", "--domain", "db.xml"), "--domain goes with --emit libvirt"),
+        (("--domain", "db.xml"), "--domain goes with --emit libvirt"),
+        (("--emit", "libvirt", "--domain", "/no/such.xml"), "No such file or directory"),
+        (("--emit", "nova", "--json"), "of --json, --script and --emit one at most"),
+    ],
+)
+def test_emit_that_cannot_be(asked: str, arguments: tuple[str, ...], reason: str) -> None:
+    done = run(asked, "-H", KUNPENG, "--limit", "0", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1

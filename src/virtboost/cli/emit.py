@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from virtboost.errors import InputError
 
@@ -38,8 +38,6 @@ def print_emitted(
     """
     from virtboost.report.printable import printable
 
-    if domain is not None and form is not Emitted.LIBVIRT:
-        raise InputError("plan: --domain goes with --emit libvirt")
     for line in _text(form, made, host, workload, domain).splitlines():
         sys.stdout.write(f"{printable(line)}\n")
 
@@ -59,14 +57,14 @@ def _text(form: Emitted, made: Plan, host: Host, workload: Workload, domain: Pat
     return _libvirt(guests, host, domain)
 
 
-def _of_kind(made: Plan, kind: str) -> list[GuestPlacement]:
-    found = [placed for placed in made.guests if placed.kind == kind]
+def _of_kind(made: Plan, kind: Literal["guest", "container"]) -> Sequence[GuestPlacement]:
+    found = made.of_kind(kind)
     if not found:
         raise InputError(f"plan: no {kind} has a place, so there is nothing to emit")
     return found
 
 
-def _containers(form: Emitted, containers: list[GuestPlacement]) -> str:
+def _containers(form: Emitted, containers: Sequence[GuestPlacement]) -> str:
     from virtboost.emit.container import compose_file, run_command
 
     if form is Emitted.COMPOSE:
@@ -81,7 +79,7 @@ def _nova(made: Plan, host: Host) -> str:
     return f"# /etc/nova/nova.conf of the host:\n{conf}{flavor_commands(made, host)}"
 
 
-def _ovirt(guests: list[GuestPlacement]) -> Iterator[str]:
+def _ovirt(guests: Sequence[GuestPlacement]) -> Iterator[str]:
     from virtboost.emit.ovirt import numa_nodes, pinning, vm
 
     for guest in guests:
@@ -89,19 +87,17 @@ def _ovirt(guests: list[GuestPlacement]) -> Iterator[str]:
         yield f"{vm(guest)}<!-- POST /vms/ID/numanodes, each: -->\n{numa_nodes(guest)}"
 
 
-def _libvirt(guests: list[GuestPlacement], host: Host, domain: Path | None) -> str:
+def _libvirt(guests: Sequence[GuestPlacement], host: Host, domain: Path | None) -> str:
+    from virtboost.cli.userfile import read_text
     from virtboost.emit.guest import domain_diff, new_domain
 
     if domain is None:
         return "".join(new_domain(guest, host) for guest in guests)
-    try:
-        xml = domain.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{domain}: cannot be read as text") from error
+    xml = read_text(domain)
     return domain_diff(xml, _defined(xml, guests, domain), host)
 
 
-def _defined(xml: str, guests: list[GuestPlacement], path: Path) -> GuestPlacement:
+def _defined(xml: str, guests: Sequence[GuestPlacement], path: Path) -> GuestPlacement:
     from virtboost.model.xml import parse_xml
 
     root = parse_xml(xml)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virtboost.cli.hosts import readers
-from virtboost.errors import InputError, ParseError
+from virtboost.cli.userfile import read_text
+from virtboost.errors import InputError
 
 if TYPE_CHECKING:
     from virtboost.model.fleet_plan import FleetPlan, FleetRequest, FleetServer
@@ -16,6 +17,7 @@ REFUSED = 1
 """Exit status where a request has no place."""
 
 MAX_BYTES = 1 << 28
+"""Tables of a fleet are written by programs, and may be large."""
 
 SHOWN = 10
 """Refusals that are printed."""
@@ -58,7 +60,7 @@ def _servers(path: Path) -> tuple[FleetServer, ...]:
         return _recorded(sorted(path.glob("*.tar*")))
     if path.suffix == ".parquet":
         return server_table(_rows_of_parquet(path), str(path))
-    text = _text(path)
+    text = read_text(path, MAX_BYTES)
     if path.suffix == ".csv":
         return server_table(rows_of_csv(text), str(path))
     file = fleet_file(text, str(path))
@@ -77,24 +79,10 @@ def _requests(path: Path) -> tuple[FleetRequest, ...]:
 
     if path.suffix == ".parquet":
         return request_table(_rows_of_parquet(path), str(path))
-    text = _text(path)
+    text = read_text(path, MAX_BYTES)
     if path.suffix == ".csv":
         return request_table(rows_of_csv(text), str(path))
     return requests_in(text, str(path))
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise ParseError(str(path), "not text in UTF-8") from error
 
 
 def _rows_of_parquet(path: Path) -> list[dict[str, str]]:

@@ -117,7 +117,7 @@ def plan(
     from virtboost.plan.plan import plan_host
     from virtboost.scan.host import scan
 
-    if domain is not None and emit is None:
+    if domain is not None and emit is not Emitted.LIBVIRT:
         raise InputError("plan: --domain goes with --emit libvirt")
     if sum((json, script, emit is not None)) > 1:
         raise InputError("plan: of --json, --script and --emit one at most")
@@ -141,17 +141,11 @@ def plan(
 
 
 def _read(path: Path) -> Workload:
-    from virtboost.model.userfile import MAX_BYTES, from_yaml
+    from virtboost.cli.userfile import read_text
+    from virtboost.model.userfile import from_yaml
     from virtboost.model.workload import Workload
 
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1).decode()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not text in UTF-8") from error
-    return from_yaml(text, Workload, str(path))
+    return from_yaml(read_text(path), Workload, str(path))
 
 
 def _running(host: Host) -> Workload:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import yaml
 
-from virtboost.model.cpuset import CpuSet, union
+from virtboost.model.cpuset import CpuSet
 from virtboost.model.placement import GuestPlacement
 
 WITHOUT_NODES = (
@@ -22,30 +22,22 @@ WITHOUT_NODES = (
 
 def run_command(placement: GuestPlacement) -> str:
     """Return ``docker run`` with the flags of a placement; the image is its owner's to name."""
-    words = ["docker", "run", "--detach", "--name", placement.name, *run_flags(placement)]
+    memory = str(placement.memory_bytes)
+    words = ["docker", "run", "--detach", "--name", placement.name]
+    words += ["--cpuset-cpus", str(placement.pcpus)]
+    words += ["--cpuset-mems", str(CpuSet(placement.node_ids))]
+    words += ["--memory", memory, "--memory-swap", memory]
     return f"{shlex.join(words)} IMAGE"
-
-
-def run_flags(placement: GuestPlacement) -> list[str]:
-    """Return the flags of ``docker run`` that carry out a placement."""
-    memory = sum(cell.memory_bytes for cell in placement.cells)
-    flags = ["--cpuset-cpus", str(_pcpus(placement))]
-    flags += ["--cpuset-mems", str(CpuSet(cell.node_id for cell in placement.cells))]
-    return [*flags, "--memory", str(memory), "--memory-swap", str(memory)]
 
 
 def compose_file(placements: Iterable[GuestPlacement]) -> str:
     """Return a compose file with the keys of each container's placement."""
     services = {
         placement.name: {
-            "cpuset": str(_pcpus(placement)),
-            "mem_limit": sum(cell.memory_bytes for cell in placement.cells),
-            "memswap_limit": sum(cell.memory_bytes for cell in placement.cells),
+            "cpuset": str(placement.pcpus),
+            "mem_limit": placement.memory_bytes,
+            "memswap_limit": placement.memory_bytes,
         }
         for placement in placements
     }
     return WITHOUT_NODES + yaml.safe_dump({"services": services}, sort_keys=False)
-
-
-def _pcpus(placement: GuestPlacement) -> CpuSet:
-    return union(vcpu.pcpus for vcpu in placement.vcpus)

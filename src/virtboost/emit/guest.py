@@ -24,27 +24,25 @@ QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 CLUSTERS_SINCE = (10, 1)
 """libvirt 10.1.0, 2024-03-01: ``<topology clusters=...>``, https://libvirt.org/news.html."""
 
-_ORDER = tuple(
-    [
-        "name",
-        "uuid",
-        "title",
-        "description",
-        "metadata",
-        "memory",
-        "currentMemory",
-        "memoryBacking",
-        "vcpu",
-        "vcpus",
-        "iothreads",
-        "iothreadids",
-        "cputune",
-        "numatune",
-        "resource",
-        "os",
-        "features",
-        "cpu",
-    ]
+_ORDER = (
+    "name",
+    "uuid",
+    "title",
+    "description",
+    "metadata",
+    "memory",
+    "currentMemory",
+    "memoryBacking",
+    "vcpu",
+    "vcpus",
+    "iothreads",
+    "iothreadids",
+    "cputune",
+    "numatune",
+    "resource",
+    "os",
+    "features",
+    "cpu",
 )
 """Children of a domain in the order in which libvirt writes them."""
 
@@ -124,7 +122,7 @@ def _counts(xml: str) -> list[str]:
 
 
 def _place(domain: Element, placement: GuestPlacement, host: Host) -> None:
-    _memory(domain, sum(cell.memory_bytes for cell in placement.cells))
+    _memory(domain, placement.memory_bytes)
     _backing(domain, placement, host)
     _vcpu(domain, len(placement.vcpus))
     if placement.iothreads:
@@ -242,8 +240,8 @@ def _pins(domain: Element, placement: GuestPlacement) -> None:
 
 
 def _nodes(domain: Element, placement: GuestPlacement) -> None:
-    nodes = sorted({cell.node_id for cell in placement.cells})
-    rules = [etree.Element("memory", {"mode": "strict", "nodeset": ",".join(map(str, nodes))})]
+    nodes = ",".join(map(str, placement.node_ids))
+    rules = [etree.Element("memory", {"mode": "strict", "nodeset": nodes})]
     rules += [
         etree.Element(
             "memnode", {"cellid": str(cell.cell), "mode": "strict", "nodeset": str(cell.node_id)}
@@ -306,9 +304,10 @@ def _smp(domain: Element, told: GuestTopology, count: int) -> None:
     if line is None:
         line = etree.Element(f"{{{QEMU}}}commandline", nsmap={"qemu": QEMU})
         _insert(domain, len(domain), line)
-    values = [each.get("value", "") for each in line.iterfind(f"{{{QEMU}}}arg")]
+    arguments = line.findall(f"{{{QEMU}}}arg")
+    values = [each.get("value") for each in arguments]
     if "-smp" in values[:-1]:
-        line.findall(f"{{{QEMU}}}arg")[values.index("-smp") + 1].set("value", smp)
+        arguments[values.index("-smp") + 1].set("value", smp)
         return
     for value in ("-smp", smp):
         etree.SubElement(line, f"{{{QEMU}}}arg", {"value": value})

@@ -27,17 +27,16 @@ Shape = tuple[int, int, tuple[tuple[str, str], ...]]
 def nova_conf(made: Plan, host: Host) -> str:
     """Return the lines of ``nova.conf`` on the host that leave Nova what the plan leaves it."""
     dedicated = made.free_pcpus | union(
-        vcpu.pcpus for guest in _guests(made) if guest.dedicated for vcpu in guest.vcpus
+        guest.pcpus for guest in made.of_kind("guest") if guest.dedicated
     )
     shared = made.shared_pcpus or made.host_pcpus
     lines = ["[compute]", f"cpu_dedicated_set = {dedicated}"]
     if shared:
         lines.append(f"cpu_shared_set = {shared}")
-    huge = host.memory.hugepage_sizes_bytes
-    for (node, size), count in sorted(_held(made, host).items()):
-        if not lines.count("[DEFAULT]"):
-            lines += ["", "[DEFAULT]", "# huge pages of what Nova does not know of"]
-        assert size in huge
+    held = _held(made, host)
+    if held:
+        lines += ["", "[DEFAULT]", "# huge pages of what Nova does not know of"]
+    for (node, size), count in sorted(held.items()):
         lines.append(f"reserved_huge_pages = node:{node},size:{size >> 10},count:{count}")
     return "".join(f"{line}\n" for line in lines)
 
@@ -69,34 +68,28 @@ def extra_specs(placement: GuestPlacement, host: Host) -> dict[str, str]:
         for cell in placement.cells:
             specs[f"hw:numa_cpus.{cell.cell}"] = str(cell.vcpus)
             specs[f"hw:numa_mem.{cell.cell}"] = str(cell.memory_bytes >> 20)
-    own = union(vcpu.pcpus for vcpu in placement.vcpus)
     if placement.dedicated:
-        apart = placement.emulator_pcpus.isdisjoint(own | placement.host_pcpus)
+        apart = placement.emulator_pcpus.isdisjoint(placement.pcpus | placement.host_pcpus)
         specs["hw:emulator_threads_policy"] = "isolate" if apart else "share"
     told = placement.topology
     if told is not None:
         specs["hw:cpu_sockets"] = str(told.sockets)
-        specs["hw:cpu_cores"] = str(told.dies * told.clusters * told.cores)
+        specs["hw:cpu_cores"] = str(told.cores_per_socket)
         specs["hw:cpu_threads"] = str(told.threads)
     return specs
 
 
 def _page(placement: GuestPlacement, host: Host) -> str:
-    sizes = {cell.page_size_bytes for cell in placement.cells}
-    size = max(sizes)
+    size = max(cell.page_size_bytes for cell in placement.cells)
     return str(size >> 10) if size in host.memory.hugepage_sizes_bytes else "small"
-
-
-def _guests(made: Plan) -> Iterator[GuestPlacement]:
-    return (placed for placed in made.guests if placed.kind == "guest")
 
 
 def _flavors(made: Plan, host: Host) -> Iterator[tuple[str, Shape]]:
     """Yield each shape once, called after the first guest that has it."""
     seen: set[Shape] = set()
-    for guest in _guests(made):
-        memory_mib = sum(cell.memory_bytes for cell in guest.cells) >> 20
-        shape = (len(guest.vcpus), memory_mib, tuple(extra_specs(guest, host).items()))
+    for guest in made.of_kind("guest"):
+        specs = tuple(extra_specs(guest, host).items())
+        shape = (len(guest.vcpus), guest.memory_bytes >> 20, specs)
         if shape not in seen:
             seen.add(shape)
             yield guest.name, shape
@@ -105,10 +98,8 @@ def _flavors(made: Plan, host: Host) -> Iterator[tuple[str, Shape]]:
 def _held(made: Plan, host: Host) -> Counter[tuple[int, int]]:
     """Return the huge pages of containers, by node and size."""
     held: Counter[tuple[int, int]] = Counter()
-    for placed in made.guests:
-        for cell in placed.cells if placed.kind == "container" else ():
+    for container in made.of_kind("container"):
+        for cell in container.cells:
             if cell.page_size_bytes in host.memory.hugepage_sizes_bytes:
-                held[cell.node_id, cell.page_size_bytes] += -(
-                    -cell.memory_bytes // cell.page_size_bytes
-                )
+                held[cell.node_id, cell.page_size_bytes] += cell.pages
     return held

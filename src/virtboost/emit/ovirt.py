@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lxml import etree
 
-from virtboost.model.placement import GuestPlacement
+from virtboost.model.placement import CellPlacement, GuestPlacement
 from virtboost.model.xml import Element
 
 
@@ -20,14 +20,14 @@ def vm(placement: GuestPlacement) -> str:
     """Return the body of ``PUT /vms/ID``, XML: memory, CPU topology and pins."""
     root = etree.Element("vm")
     etree.SubElement(root, "name").text = placement.name
-    etree.SubElement(root, "memory").text = str(sum(c.memory_bytes for c in placement.cells))
+    etree.SubElement(root, "memory").text = str(placement.memory_bytes)
     cpu = etree.SubElement(root, "cpu")
     told = placement.topology
     if told is not None:
-        levels = {"cores": told.dies * told.clusters * told.cores, "sockets": told.sockets}
         topology = etree.SubElement(cpu, "topology")
-        for name, count in {**levels, "threads": told.threads}.items():
-            etree.SubElement(topology, name).text = str(count)
+        etree.SubElement(topology, "cores").text = str(told.cores_per_socket)
+        etree.SubElement(topology, "sockets").text = str(told.sockets)
+        etree.SubElement(topology, "threads").text = str(told.threads)
     pins = etree.SubElement(etree.SubElement(cpu, "cpu_tune"), "vcpu_pins")
     for pin in placement.vcpus:
         element = etree.SubElement(pins, "vcpu_pin")
@@ -41,11 +41,10 @@ def numa_nodes(placement: GuestPlacement) -> str:
 
     oVirt wants the memory of a node in MiB.
     """
-    return "".join(_text(_numa_node(placement, index)) for index in range(len(placement.cells)))
+    return "".join(_text(_numa_node(cell)) for cell in placement.cells)
 
 
-def _numa_node(placement: GuestPlacement, index: int) -> Element:
-    cell = placement.cells[index]
+def _numa_node(cell: CellPlacement) -> Element:
     node = etree.Element("vm_numa_node")
     etree.SubElement(node, "index").text = str(cell.cell)
     etree.SubElement(node, "memory").text = str(cell.memory_bytes >> 20)

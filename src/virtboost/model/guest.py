@@ -26,6 +26,11 @@ class GuestTopology(Struct, frozen=True, kw_only=True):
     auto: bool = False
     """``auto_topology='yes'`` of Kunpeng's libvirt: derived from the pins."""
 
+    @property
+    def cores_per_socket(self) -> int:
+        """Cores of a socket for who knows neither dies nor clusters."""
+        return self.dies * self.clusters * self.cores
+
 
 class GuestCell(Struct, frozen=True, kw_only=True):
     """A NUMA node that a guest sees."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from virtboost.model.cpuset import CpuSet
+from virtboost.model.cpuset import CpuSet, union
 from virtboost.model.guest import GuestTopology
 
 
@@ -30,6 +30,11 @@ class CellPlacement(Struct, frozen=True, kw_only=True):
     """Size of the pages that back it: a huge page, or the host's base page."""
     distances: dict[int, int] = {}
     """SLIT distance to each cell of the guest, by cell, as the host's nodes have it."""
+
+    @property
+    def pages(self) -> int:
+        """How many pages of its size back it."""
+        return -(-self.memory_bytes // self.page_size_bytes)
 
 
 class IothreadPlacement(Struct, frozen=True, kw_only=True):
@@ -65,6 +70,21 @@ class GuestPlacement(Struct, frozen=True, kw_only=True):
     """What it would rather have."""
     better: tuple[str, ...] = ()
     """What would give it that."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of all cells."""
+        return sum(cell.memory_bytes for cell in self.cells)
+
+    @property
+    def node_ids(self) -> tuple[int, ...]:
+        """NUMA nodes that hold its cells, each once, the smallest first."""
+        return tuple(sorted({cell.node_id for cell in self.cells}))
+
+    @property
+    def pcpus(self) -> CpuSet:
+        """PCPUs of all its vCPUs."""
+        return union(vcpu.pcpus for vcpu in self.vcpus)
 
 
 class Unplaced(Struct, frozen=True, kw_only=True):

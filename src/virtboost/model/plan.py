@@ -35,3 +35,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Relative distance to the proved bound, 0 to 1; None where it is optimal or has no bound."""
     notes: tuple[str, ...] = ()
     """What could not be known of the host, and what that means for the plan."""
+
+    def of_kind(self, kind: Literal["guest", "container"]) -> tuple[GuestPlacement, ...]:
+        """Return the placements of guests, or those of containers."""
+        return tuple(placed for placed in self.guests if placed.kind == kind)

@@ -16,6 +16,7 @@ from virtboost.model.change import (
     IrqAffinity,
     OvsOtherConfig,
 )
+from virtboost.model.container import Container
 from virtboost.model.cpuset import CpuSet, union
 from virtboost.model.guest import Guest
 from virtboost.model.host import Host
@@ -32,7 +33,7 @@ def changes_of(
     host: Host, supply: Supply, placements: Sequence[GuestPlacement]
 ) -> tuple[Change, ...]:
     """Return the changes, in the order in which they are to be made."""
-    guests = union(vcpu.pcpus for placement in placements for vcpu in placement.vcpus)
+    guests = union(placement.pcpus for placement in placements)
     return (
         *_pools(host, supply, placements),
         *_interrupts(host, supply, guests),
@@ -49,8 +50,7 @@ def _pools(host: Host, supply: Supply, placements: Sequence[GuestPlacement]) -> 
     for placement in placements:
         for cell in placement.cells:
             if cell.page_size_bytes in host.memory.hugepage_sizes_bytes:
-                pages = -(-cell.memory_bytes // cell.page_size_bytes)
-                wanted[cell.node_id, cell.page_size_bytes] += pages
+                wanted[cell.node_id, cell.page_size_bytes] += cell.pages
             else:
                 base[cell.node_id] += cell.memory_bytes
     held = _held(host, [running[p.name] for p in placements if p.name in running])
@@ -163,21 +163,23 @@ def _pins(host: Host, placements: Sequence[GuestPlacement]) -> Iterator[Change]:
         if guest is not None and placement.kind == "guest":
             yield from _guest_pins(guest, placement)
         elif container is not None and placement.kind == "container":
-            cpus = union(vcpu.pcpus for vcpu in placement.vcpus)
-            nodes = tuple(sorted({cell.node_id for cell in placement.cells}))
-            if cpus != container.cpuset or nodes != container.node_ids:
-                yield ContainerUpdate(
-                    engine=container.engine,
-                    container=container.name,
-                    cpuset=cpus,
-                    node_ids=nodes,
-                    reason=_reason(placement),
-                )
+            yield from _container_pins(container, placement)
+
+
+def _container_pins(container: Container, placement: GuestPlacement) -> Iterator[Change]:
+    if (container.cpuset, container.node_ids) != (placement.pcpus, placement.node_ids):
+        yield ContainerUpdate(
+            engine=container.engine,
+            container=container.name,
+            cpuset=placement.pcpus,
+            node_ids=placement.node_ids,
+            reason=_reason(placement),
+        )
 
 
 def _guest_pins(guest: Guest, placement: GuestPlacement) -> Iterator[Change]:
     name, reason = guest.name, _reason(placement)
-    nodes = tuple(sorted({cell.node_id for cell in placement.cells}))
+    nodes = placement.node_ids
     if guest.node_ids != nodes and not any(cell.node_ids for cell in guest.cells):
         mode = guest.memory_mode or "strict"
         yield GuestMemoryPolicy(guest=name, mode=mode, node_ids=nodes, reason=reason)

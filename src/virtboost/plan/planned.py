@@ -29,10 +29,6 @@ def planned_host(host: Host, plan: Plan) -> Host:
     )
 
 
-def _nodes(placement: GuestPlacement) -> tuple[int, ...]:
-    return tuple(sorted({cell.node_id for cell in placement.cells}))
-
-
 def _guest(host: Host, placement: GuestPlacement) -> Guest:
     huge = {
         cell.page_size_bytes
@@ -61,10 +57,10 @@ def _guest(host: Host, placement: GuestPlacement) -> Guest:
         emulator_pins=placement.emulator_pcpus or None,
         iothread_count=len(placement.iothreads),
         iothread_pins={thread.id: thread.pcpus for thread in placement.iothreads},
-        memory_bytes=sum(cell.memory_bytes for cell in placement.cells),
+        memory_bytes=placement.memory_bytes,
         page_sizes_bytes=tuple(sorted(huge)),
         memory_mode="strict",
-        node_ids=_nodes(placement),
+        node_ids=placement.node_ids,
         topology=placement.topology,
         cells=cells if len(cells) > 1 else (),
     )
@@ -75,8 +71,8 @@ def _container(placement: GuestPlacement) -> Container:
         name=placement.name,
         engine="docker",
         cpuset=placement.vcpus[0].pcpus,
-        node_ids=_nodes(placement),
-        memory_limit_bytes=sum(cell.memory_bytes for cell in placement.cells) or None,
+        node_ids=placement.node_ids,
+        memory_limit_bytes=placement.memory_bytes or None,
     )
 
 
@@ -99,7 +95,7 @@ def _node(host: Host, node: NumaNode, plan: Plan) -> NumaNode:
 
 def _used(plan: Plan, node_id: int, page: int) -> int:
     return sum(
-        -(-cell.memory_bytes // page)
+        cell.pages
         for placement in plan.guests
         for cell in placement.cells
         if (cell.node_id, cell.page_size_bytes) == (node_id, page)

@@ -1,0 +1,27 @@
+"""Files that a user names, read as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from virtboost.errors import InputError, ParseError
+from virtboost.model.userfile import MAX_BYTES
+
+
+def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
+    """Return the text of a file.
+
+    Raises:
+        InputError: It cannot be read, is no text, or is larger than ``max_bytes``.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > max_bytes:
+        raise InputError(f"{path}: larger than {max_bytes >> 20} MiB")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ParseError(str(path), "not text in UTF-8") from error
