@@ -192,7 +192,8 @@ def fleet_server(name: str, host: Host) -> FleetServer:
     """Return what a scanned host has left for guests, as the planner of one host counts it."""
     pins = [pin for guest in host.running_guests for pin in guest.vcpu_pins.values()]
     cpusets = [each.cpuset for each in host.containers if each.cpuset]
-    supply = supply_of(host, HostShare(), union([*pins, *cpusets]), guest_bytes(host))
+    held = guest_bytes(host, host.running_guests)
+    supply = supply_of(host, HostShare(), union([*pins, *cpusets]), held)
     nodes = list(supply.nodes.values())
     return FleetServer(
         name=host.hostname or name,

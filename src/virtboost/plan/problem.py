@@ -39,9 +39,8 @@ def problem_of(host: Host, workload: Workload) -> Problem:
     if not decided.isdisjoint(staying):
         raise InputError(f"pins: CPUs {decided & staying} belong to what runs there already")
     taken = _with_siblings(host.topology, decided | staying)
-    others = [guest.name for guest in host.running_guests if guest.name not in names]
-    used = guest_bytes(host, names) if others else {}
-    supply = supply_of(host, workload.host, taken, used)
+    others = [guest for guest in host.running_guests if guest.name not in names]
+    supply = supply_of(host, workload.host, taken, guest_bytes(host, others))
     return Problem(
         host=host,
         supply=supply,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from virtboost.model.cpuset import CpuSet, union
+from virtboost.model.guest import Guest
 from virtboost.model.host import Host
 from virtboost.model.numa import NumaNode
 from virtboost.model.topology import Topology
@@ -237,7 +238,8 @@ def _host_bytes(host: Host, nodes: list[NumaNode]) -> dict[int, int]:
     ``MemFree`` leaves out what the page cache would give back; ``MemAvailable`` does not, but is
     told of the whole host only.  So the used memory of each node is scaled to the host's.
     """
-    guests = guest_bytes(host)
+    in_base_pages = [guest for guest in host.running_guests if not guest.page_sizes_bytes]
+    guests = guest_bytes(host, in_base_pages)
     used = {
         node.id: max(
             (node.memory_bytes or 0)
@@ -265,18 +267,13 @@ def _firm_ratio(host: Host, nodes: list[NumaNode], used: int, guests: int) -> fl
     return min(max(firm / used, 0.0), 1.0)
 
 
-def guest_bytes(host: Host, names: Iterable[str] | None = None) -> dict[int, int]:
-    """Return the memory of running guests on each node.
+def guest_bytes(host: Host, guests: Iterable[Guest]) -> dict[int, int]:
+    """Return the memory that some guests of a host have on each node.
 
-    Args:
-        host: What was scanned.
-        names: Only these guests; None: those whose memory is in base pages.
+    One without a rule has it where its pins are; one without either is left out.
     """
-    chosen = None if names is None else set(names)
     sums: Counter[int] = Counter()
-    for guest in host.running_guests:
-        if guest.page_sizes_bytes if chosen is None else guest.name not in chosen:
-            continue
+    for guest in guests:
         cells = [(cell.node_ids or guest.node_ids, cell.memory_bytes) for cell in guest.cells]
         for node_ids, count in cells or [(guest.node_ids, guest.memory_bytes)]:
             pinned = host.topology.nodes_of(union(guest.vcpu_pins.values()))

@@ -1,6 +1,7 @@
 """A host as it runs is a workload, and a host as planned is one that needs no plan."""
 
 import pytest
+from msgspec.structs import replace
 
 from support.cases import patched_host
 from support.placements import violations, workload
@@ -9,7 +10,9 @@ from virtboost.check.judge import check
 from virtboost.model.change import ContainerUpdate, GuestMemoryPolicy, GuestVcpuPin
 from virtboost.model.cpuset import CpuSet
 from virtboost.model.host import Host
+from virtboost.model.numa import HugepagePool
 from virtboost.model.plan import Plan
+from virtboost.plan.fleet_file import fleet_server
 from virtboost.plan.plan import plan_host
 from virtboost.plan.planned import planned_host
 from virtboost.plan.running import running_workload
@@ -86,3 +89,30 @@ def test_floating_guests_share_with_the_ratio_that_they_have() -> None:
     guest = {"name": "f", "vcpu_count": 20, "max_vcpu_count": 20, "vcpu_pins": {}}
     (asked,) = running_workload(patched_host({"guests": [guest]})).guests
     assert (asked.cpus, asked.overcommit_ratio) == ("shared", 2)
+
+
+@pytest.mark.parametrize("pages", [(), (2 << 20,)])
+def test_memory_of_a_guest_that_stays_is_not_given_again(pages: tuple[int, ...]) -> None:
+    """Node 0 has 64 GiB, the guest that runs there 40: of 30 GiB more there is no room."""
+    host = patched_host(
+        {
+            "guests": [
+                {
+                    "name": "there",
+                    "vcpu_count": 1,
+                    "max_vcpu_count": 1,
+                    "vcpu_pins": {"0": "2"},
+                    "memory_bytes": 40 << 30,
+                    "page_sizes_bytes": pages,
+                    "node_ids": [0],
+                }
+            ],
+        }
+    )
+    first, *others = host.topology.numa_nodes
+    pools = [HugepagePool(size_bytes=page, total=(40 << 30) // page, free=0) for page in pages]
+    first = replace(first, free_bytes=(first.free_bytes or 0) - (40 << 30), hugepages=tuple(pools))
+    host = replace(host, topology=replace(host.topology, numa_nodes=(first, *others)))
+    asked = workload([{"name": "more", "vcpus": 1, "memory": "30GiB", "nodes": [0]}])
+    assert [each.name for each in plan_host(host, asked, limit_s=0).unplaced] == ["more"]
+    assert fleet_server("host", host).nodes[0].memory_bytes < 24 << 30
