@@ -20,6 +20,7 @@ from virtboost import model
 from virtboost.catalogue.catalogue import ITEMS
 from virtboost.catalogue.item import AnyItem
 from virtboost.catalogue.site import FACTS, Site
+from virtboost.model.density import Density
 from virtboost.model.document import json_schema
 from virtboost.model.finding import Report
 from virtboost.model.fleet_plan import FleetPlan
@@ -36,6 +37,7 @@ DOCUMENTS: dict[str, type] = {
     "site": Site,
     "plan": Plan,
     "fleet": FleetPlan,
+    "density": Density,
     "workload": Workload,
 }
 """The documents that users meet, by the name of their schema."""
@@ -45,6 +47,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("scan",),
     ("check",),
     ("plan",),
+    ("density",),
     ("apply",),
     ("status",),
     ("undo",),

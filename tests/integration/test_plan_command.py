@@ -100,3 +100,27 @@ def test_emit_that_cannot_be(asked: str, arguments: tuple[str, ...], reason: str
     assert (done.returncode, done.stdout) == (2, "")
     assert reason in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_density_of_hosts_side_by_side(tmp_path: Path) -> None:
+    other = str(HOSTS / "32arm-2s4n8cl4c" / "host.tar.zst")
+    words = virtboost("density", "-H", KUNPENG, "-H", other)
+    text = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
+    assert text.stderr == ""
+    assert text.stdout.startswith("kunpeng-lab\n")
+    assert "no host can be emptied" in text.stdout
+    done = subprocess.run([*words, "--json"], capture_output=True, timeout=120, check=True)
+    document = json.loads(done.stdout)
+    assert document["schema"] == "virtboost.density/1"
+    counted = {h["server"]: [n["cpus"] for n in h["nodes"]] for h in document["hosts"]}
+    assert counted == {"kunpeng-lab": [24] * 4, "taishan-32": [8] * 4}
+
+
+def test_density_tells_of_a_host_that_cannot_be_read(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.tar"
+    broken.write_bytes(b"rubbish")
+    words = virtboost("density", "-H", KUNPENG, "-H", str(broken))
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 3
+    assert "broken.tar" in done.stderr
+    assert done.stdout.startswith("kunpeng-lab\n")

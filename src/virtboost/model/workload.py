@@ -23,6 +23,11 @@ MAX_COUNT = 10_000
 _NAME = re.compile(r"[^\s\x00-\x1f\x7f/][^\x00-\x1f\x7f/]{0,127}")
 
 
+def is_name(text: str) -> bool:
+    """Tell whether a guest or container can be called so in a workload."""
+    return _NAME.fullmatch(text) is not None
+
+
 def _require_vcpus(key: str, count: int | None) -> None:
     _require(count is None or 1 <= count <= MAX_VCPUS, f"{key}: from 1 to {MAX_VCPUS}")
 
@@ -77,7 +82,7 @@ class _Request(_Form, frozen=True, kw_only=True):
     """NUMA nodes that it may use; None: any."""
 
     def __post_init__(self) -> None:
-        _require(_NAME.fullmatch(self.name) is not None, f"name {self.name[:40]!r}: not a name")
+        _require(is_name(self.name), f"name {self.name[:40]!r}: not a name")
         _require(1 <= self.count <= MAX_COUNT, f"count: from 1 to {MAX_COUNT}")
         ratio = self.overcommit_ratio
         _require(ratio is None or 1 <= ratio <= 64, "overcommit_ratio: from 1 to 64")

@@ -55,6 +55,8 @@ class Demand(Struct, frozen=True, kw_only=True):
     """pCPUs by vCPU that were decided before."""
     now: CpuSet
     """pCPUs that it is pinned to now; empty where it is new or floats."""
+    now_by_group: tuple[tuple[int, int], ...]
+    """Index of each group of the supply that has some of them, and how many."""
     fits: tuple[Fit, ...]
     """Ways to lie on the empty host, best first."""
     refusal: str
@@ -114,7 +116,8 @@ def demands_of(host: Host, supply: Supply, workload: Workload) -> tuple[Demand, 
                 name=name,
                 near=near[index],
                 apart=apart[index],
-                now=_now(host, name),
+                now=(now := _now(host, name)),
+                now_by_group=_by_group(supply, now),
                 **shapes[request.name],
             )
         )
@@ -306,6 +309,13 @@ def _now(host: Host, name: str) -> CpuSet:
         if container.name == name and container.cpuset is not None:
             return container.cpuset
     return CpuSet()
+
+
+def _by_group(supply: Supply, cpus: CpuSet) -> tuple[tuple[int, int], ...]:
+    if not cpus:
+        return ()
+    counts = ((g.index, sum(len(core & cpus) for core in g.cores)) for g in supply.groups)
+    return tuple((index, count) for index, count in counts if count)
 
 
 def exclusive(guest: Guest) -> CpuSet:

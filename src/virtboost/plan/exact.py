@@ -27,7 +27,6 @@ from virtboost.plan.score import (
     WHOLE,
     left,
     memory_moves,
-    now_pcpus,
     objective,
     slot_of,
     spread,
@@ -151,7 +150,7 @@ class _Model:
     def _add_cell(self, index: int, demand: Demand, node: NodeSupply) -> None:
         """Add the cores of a demand on one node."""
         threads = self.supply.threads
-        here = now_pcpus(self.supply, demand)
+        here = dict(demand.now_by_group)
         need, on_node, costs = [], [], []
         for way, fit in self._on(index, node.id):
             cell = next(cell for cell in fit.cells if cell.node_id == node.id)

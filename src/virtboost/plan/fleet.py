@@ -122,6 +122,22 @@ class Fleet:
         server, nodes = self._best(flavor, self._near(request, feasible))
         return self._put(request, flavor, server, nodes)
 
+    def hold(self, request: FleetRequest, server: int, nodes: tuple[int, ...]) -> None:
+        """Know of a guest that runs already, whose room the servers count as taken.
+
+        Args:
+            request: The guest.
+            server: Number of the server that it runs on.
+            nodes: Number of the node of each of its cells.
+
+        Raises:
+            InputError: The name is taken, or the size is none.
+        """
+        _require(request, self._held)
+        self._add(flavor_of(request), _Held(request, server, nodes), 1)
+        self._put(request, flavor_of(request), server, nodes)
+        self._guests[server] += 1
+
     def expect(self, flavors: Counter[Flavor]) -> None:
         """Know beforehand what will be asked for, as a batch does."""
         self._asked.update(flavors)

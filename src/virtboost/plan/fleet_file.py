@@ -17,13 +17,13 @@ from typing import cast, get_args
 from msgspec import Struct
 
 from virtboost.errors import ParseError
-from virtboost.model.cpuset import union
-from virtboost.model.fleet_plan import FleetRequest, FleetServer, ServerNode, Strategy
+from virtboost.model.cpuset import CpuSet, union
+from virtboost.model.fleet_plan import FleetRequest, FleetServer, Name, ServerNode, Strategy
 from virtboost.model.host import Host
 from virtboost.model.size import Size
 from virtboost.model.userfile import from_yaml
 from virtboost.model.workload import MAX_COUNT, MAX_VCPUS, HostShare
-from virtboost.plan.supply import guest_bytes, supply_of
+from virtboost.plan.supply import guest_bytes, roams, supply_of
 
 GIB = 1 << 30
 
@@ -190,19 +190,22 @@ def rows_of_csv(text: str) -> list[dict[str, str]]:
 
 def fleet_server(name: str, host: Host) -> FleetServer:
     """Return what a scanned host has left for guests, as the planner of one host counts it."""
-    pins = [pin for guest in host.running_guests for pin in guest.vcpu_pins.values()]
+    pins = [union(guest.vcpu_pins.values()) for guest in host.running_guests]
     cpusets = [each.cpuset for each in host.containers if each.cpuset]
-    held = guest_bytes(host, host.running_guests)
-    supply = supply_of(host, HostShare(), union([*pins, *cpusets]), held)
+    taken = union(cpus for cpus in (*pins, *cpusets) if not roams(host.topology, cpus))
+    return server_left(host.hostname or name, host, taken, guest_bytes(host, host.running_guests))
+
+
+def server_left(
+    name: Name, host: Host, taken: CpuSet, used_bytes: Mapping[int, int]
+) -> FleetServer:
+    """Return what a host has left beside given pCPUs and, by node, given bytes of memory."""
+    supply = supply_of(host, HostShare(), taken, used_bytes)
     nodes = list(supply.nodes.values())
     return FleetServer(
-        name=host.hostname or name,
+        name=name,
         nodes=tuple(
-            ServerNode(
-                id=node.id,
-                cpus=sum(len(core) for group in node.groups for core in group.cores),
-                memory_bytes=node.memory_bytes,
-            )
+            ServerNode(id=node.id, cpus=node.pcpus, memory_bytes=node.memory_bytes)
             for node in nodes
         ),
         distances=tuple(tuple(node.distances[other.id] for other in nodes) for node in nodes),

@@ -13,7 +13,6 @@ from virtboost.plan.score import (
     future_cost,
     left,
     move_cost,
-    now_pcpus,
     objective,
     shape_costs,
     slot_of,
@@ -93,7 +92,7 @@ class Board:
             return Placed(fit=fit, cores={}), {}
         if not demand.dedicated:
             return self._pooled(demand, fit, self.pool)
-        here = now_pcpus(self.supply, demand)
+        here = dict(demand.now_by_group)
         cores: dict[int, int] = {}
         for cell in fit.cells:
             need = demand.pcpus(cell, fit, self.supply.threads)

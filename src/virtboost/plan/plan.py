@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from virtboost.model.cpuset import CpuSet
 from virtboost.model.host import Host
 from virtboost.model.placement import Unplaced
 from virtboost.model.plan import Plan
@@ -21,18 +24,22 @@ WITHOUT_SOLVER = (
 )
 
 
-def plan_host(host: Host, workload: Workload, *, limit_s: float) -> Plan:
+def plan_host(host: Host, workload: Workload, *, limit_s: float, anew: bool = False) -> Plan:
     """Return where everything of a workload goes on a host.
 
     Args:
         host: What was scanned.
         workload: What is to run there; what runs there already and is not in it stays.
         limit_s: How long to look for the optimum, in deterministic seconds; 0: not at all.
+        anew: Whether what runs may go anywhere, as if a move cost nothing.
 
     Raises:
         InputError: The workload names what the host does not have, or contradicts itself.
     """
     problem = problem_of(host, workload)
+    if anew:
+        still = (replace(demand, now=CpuSet(), now_by_group=()) for demand in problem.demands)
+        problem = replace(problem, demands=tuple(still))
     refuse_contradictions(problem.supply, problem.demands)
     start = greedy(problem.supply, problem.demands)
     start = polished(problem.supply, problem.demands, start)

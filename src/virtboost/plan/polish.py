@@ -21,6 +21,9 @@ ROUNDS = 1000
 WORK = 30_000
 """Guests placed in all rounds together: many guests have fewer rounds."""
 
+PAIR_ROUNDS = 10
+"""Rounds for each pair of guests that can be taken out: few guests have few orders to try."""
+
 FEWEST, MOST = 2, 10
 """How many guests are taken out at once."""
 
@@ -30,13 +33,19 @@ def polished(supply: Supply, demands: Sequence[Demand], start: Assignment) -> As
     movable = [n for n, demand in enumerate(demands) if not demand.refusal and demand.pins is None]
     best, least = start, total(objective(supply, demands, start))
     chance = random.Random(0)
-    for _ in range(min(ROUNDS, WORK // max(len(demands), 1)) if len(movable) > 1 else 0):
+    for _ in range(_rounds(len(demands), len(movable))):
         out = _out(supply, best, movable, chance)
         found = _again(supply, demands, best, out)
         cost = total(objective(supply, demands, found))
         if cost <= least:
             best, least = found, cost
     return best
+
+
+def _rounds(guests: int, movable: int) -> int:
+    if movable < FEWEST:
+        return 0
+    return min(ROUNDS, WORK // guests, PAIR_ROUNDS * movable**2)
 
 
 def _out(

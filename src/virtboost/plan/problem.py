@@ -14,7 +14,7 @@ from virtboost.model.host import Host
 from virtboost.model.topology import Topology
 from virtboost.model.workload import GuestRequest, Workload
 from virtboost.plan.demand import Demand, demands_of
-from virtboost.plan.supply import Supply, guest_bytes, supply_of
+from virtboost.plan.supply import Supply, guest_bytes, roams, supply_of
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ def _staying(host: Host, names: set[str]) -> tuple[CpuSet, list[str]]:
     for user, cpus in _users(host):
         if user.name in names:
             continue
-        if cpus is None or _roams(host.topology, cpus):
+        if cpus is None or roams(host.topology, cpus):
             notes.append(f"{user.name} runs and floats: it may use the pCPUs of this plan too")
         else:
             notes.append(f"{user.name} runs and is not planned: it keeps CPUs {cpus}")
@@ -68,11 +68,6 @@ def _users(host: Host) -> Iterator[tuple[Guest | Container, CpuSet | None]]:
         yield guest, union(guest.vcpu_pins.values()) if guest.pinned else None
     for container in host.containers:
         yield container, container.cpuset
-
-
-def _roams(topology: Topology, cpus: CpuSet) -> bool:
-    """Tell whether some CPUs are a whole NUMA node or more."""
-    return any(node.cpus and node.cpus <= cpus for node in topology.numa_nodes)
 
 
 def _decided(host: Host, workload: Workload) -> CpuSet:

@@ -9,7 +9,7 @@ from virtboost.model.cpuset import union
 from virtboost.model.guest import Guest
 from virtboost.model.host import Host
 from virtboost.model.size import Size
-from virtboost.model.workload import MAX_VCPUS, ContainerRequest, GuestRequest, Workload
+from virtboost.model.workload import MAX_VCPUS, ContainerRequest, GuestRequest, Workload, is_name
 
 MOST_SHARED = 64.0
 """The largest overcommit ratio that a workload takes."""
@@ -19,18 +19,27 @@ def running_workload(host: Host) -> Workload:
     """Return guests that run, and containers that were given pCPUs, as they are asked for now.
 
     A guest with a pin for each vCPU keeps pCPUs of its own; others share, with the ratio that they
-    have together.  Containers without a cpuset float, and stay as they are.
+    have together.  Containers without a cpuset float, and stay as they are; so does what no
+    workload can name.
     """
-    guests = [guest for guest in host.running_guests if 1 <= guest.vcpu_count <= MAX_VCPUS]
+    guests = [guest for guest in host.running_guests if _can_be_asked_for(guest)]
+    taken = {guest.name for guest in guests}
     ratio = _ratio(host, guests)
     return Workload(
         guests=tuple(_guest(host, guest, ratio) for guest in guests),
         containers=tuple(
             _container(container)
             for container in host.containers
-            if container.cpuset and container.engine in ("docker", "podman")
+            if container.cpuset
+            and container.engine in ("docker", "podman")
+            and is_name(container.name)
+            and container.name not in taken
         ),
     )
+
+
+def _can_be_asked_for(guest: Guest) -> bool:
+    return is_name(guest.name) and 1 <= guest.vcpu_count <= MAX_VCPUS
 
 
 def _dedicated(guest: Guest) -> bool:

@@ -119,24 +119,9 @@ def memory_moves(supply: Supply, demand: Demand, fit: Fit) -> int:
     """Return the cost of memory that must go to another node, for a guest that runs."""
     if not demand.now:
         return 0
-    here = {
-        group.node_id
-        for group in supply.groups
-        if any(not core.isdisjoint(demand.now) for core in group.cores)
-    }
+    here = {supply.groups[index].node_id for index, _ in demand.now_by_group}
     away = sum(cell.memory_bytes for cell in fit.cells if cell.node_id not in here)
     return MOVE_GIB * away // GIB
-
-
-def now_pcpus(supply: Supply, demand: Demand) -> dict[int, int]:
-    """Return how many pCPUs of each group a guest is pinned to now."""
-    if not demand.now:
-        return {}
-    return {
-        group.index: count
-        for group in supply.groups
-        if (count := sum(len(core & demand.now) for core in group.cores))
-    }
 
 
 def spread(supply: Supply, demand: Demand, fit: Fit, cell: CellFit) -> int:
@@ -165,7 +150,7 @@ def move_cost(supply: Supply, demand: Demand, placed: Placed) -> int:
     """Return the cost of moving a guest from where it is."""
     if not demand.now:
         return 0
-    here = now_pcpus(supply, demand)
+    here = dict(demand.now_by_group)
     moved = sum(
         max(supply.groups[index].threads * count - here.get(index, 0), 0)
         for index, count in placed.cores.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -91,7 +91,7 @@ class Supply(Struct, frozen=True, kw_only=True):
         return REMOTE if node is None else node.distances.get(other, REMOTE)
 
 
-def supply_of(host: Host, share: HostShare, taken: CpuSet, used_bytes: dict[int, int]) -> Supply:
+def supply_of(host: Host, share: HostShare, taken: CpuSet, used_bytes: Mapping[int, int]) -> Supply:
     """Return what a host can give.
 
     Args:
@@ -219,7 +219,7 @@ def _domain(topology: Topology, core: CpuSet) -> tuple[int, int]:
 
 
 def _memory(
-    host: Host, nodes: list[NumaNode], share: HostShare, used_bytes: dict[int, int]
+    host: Host, nodes: list[NumaNode], share: HostShare, used_bytes: Mapping[int, int]
 ) -> dict[int, int]:
     """Return what each node has for guests: all but the host's share and that of ``used_bytes``."""
     if share.memory is not None:
@@ -265,6 +265,12 @@ def _firm_ratio(host: Host, nodes: list[NumaNode], used: int, guests: int) -> fl
     pools = sum(p.total * p.size_bytes for node in nodes for p in node.hugepages)
     firm = memory.total_bytes - memory.available_bytes - pools - guests
     return min(max(firm / used, 0.0), 1.0)
+
+
+def roams(topology: Topology, cpus: CpuSet) -> bool:
+    """Tell whether who may use some pCPUs has none of its own: they are a NUMA node or more."""
+    nodes = [node.cpus for node in topology.numa_nodes if node.cpus] or [topology.online]
+    return any(node <= cpus for node in nodes)
 
 
 def guest_bytes(host: Host, guests: Iterable[Guest]) -> dict[int, int]:

@@ -116,3 +116,14 @@ def test_memory_of_a_guest_that_stays_is_not_given_again(pages: tuple[int, ...])
     asked = workload([{"name": "more", "vcpus": 1, "memory": "30GiB", "nodes": [0]}])
     assert [each.name for each in plan_host(host, asked, limit_s=0).unplaced] == ["more"]
     assert fleet_server("host", host).nodes[0].memory_bytes < 24 << 30
+
+
+def test_what_no_workload_can_name_stays() -> None:
+    """A name with a control character, and a container that is called like a guest."""
+    torn = {"vcpu_count": 1, "max_vcpu_count": 1, "vcpu_pins": {"0": "5"}}
+    guests = [{"name": "bad\x1b[2J", **torn}, {"name": "both", **torn}]
+    host = patched_host({"guests": guests, "containers": [{"name": "both", "cpuset": "9"}]})
+    asked = running_workload(host)
+    assert [each.name for each in asked.requests()] == ["both"]
+    made = plan_host(host, asked, limit_s=0)
+    assert made.guests[0].pcpus.isdisjoint(CpuSet.parse("5"))
