@@ -69,6 +69,13 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
+def timed(function: Callable[[], T]) -> tuple[float, T]:
+    """Return how many seconds a call takes, and its result."""
+    begin = time.perf_counter()
+    result = function()
+    return time.perf_counter() - begin, result
+
+
 def in_turn(count: int, *runs: Callable[[], T]) -> list[list[T]]:
     """Run each ``count`` times, forwards and backwards in turn, after one run that does not count.
 
@@ -90,7 +97,7 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         peer = f"{row.peer}: {_spread(row.peers, row.unit)}" if row.peers else ""
         ratio = ""
-        if row.peers:
+        if row.peers and all(row.peers):
             pairs = zip(row.ours, row.peers, strict=True)
             ratio = f"{statistics.median(ours / theirs for ours, theirs in pairs):.2f}"
         cells = (row.what, _spread(row.ours, row.unit), peer, ratio, row.goal)

@@ -4,8 +4,9 @@ A guest goes where it takes the least from what the fleet could still run.  For 
 asked for, a server has so many slots (for a guest of two cells on two nodes, the closed form of
 arXiv 2604.15033); a placement costs the slots that it takes, weighed by how often that flavor is
 asked for and how few slots of it are left (a fragmentation gradient, as in FGD, USENIX ATC 2023).
-A server that runs nothing is opened only where no open one has room; then a large one, so that few
-are needed.
+A server that runs nothing is opened only where no open one has room; then one that takes much of
+what is asked for, so that few are needed, and strands little: one whose memory and pCPUs are in
+proportion to it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Counts = NDArray[np.float64]
 
 Rows = NDArray[np.intp]
 
-OPEN_LARGE = 0.02
+OPEN_LARGE = 0.025
 """For requests that come one by one."""
 
 REWEIGH = 50
@@ -71,8 +72,8 @@ class Fleet:
         Args:
             servers: They may differ in nodes and sizes.
             headroom: Share of each node's pCPUs and memory that stays free, 0 to 1.
-            open_large: How much a large server is preferred where one is opened, in slots for each
-                time that it is as large as the average: more is fewer servers, less is more
+            open_large: How much a server of worth is preferred where one is opened, in slots for
+                each time that it is worth the average: more is fewer servers, less is more
                 requests that fit where the fleet is short.
 
         Raises:
@@ -90,7 +91,8 @@ class Fleet:
             for node, each in enumerate(server.nodes):
                 self._cpus[row, node] = int(each.cpus * (1 - headroom))
                 self._memory[row, node] = int(each.memory_bytes * (1 - headroom))
-        self._size = _relative(self._cpus) + _relative(self._memory)
+        self._whole = (self._cpus.copy(), self._memory.copy())
+        self._worth = np.zeros(len(servers))
         self._arch = np.array([server.arch or "" for server in servers])
         self._generation = np.array([server.generation or "" for server in servers])
         self._open_large = open_large
@@ -275,7 +277,7 @@ class Fleet:
         rows = np.flatnonzero(chosen.any(1))
         cost = self._loss(flavor, rows) + self._sets.detour(rows, flavor.cells)
         if opening:
-            cost -= self._open_large * self._size[rows][:, None]
+            cost -= self._open_large * self._worth[rows][:, None]
         cost[~chosen[rows]] = np.inf
         row, number = divmod(int(np.argmin(cost)), cost.shape[1])
         return int(rows[row]), self._sets.of(flavor.cells)[number]
@@ -303,6 +305,7 @@ class Fleet:
         if self._decisions % REWEIGH == 0 or len(self._weights) != len(self._asked):
             slots = {flavor: max(int(self.slots(flavor).sum()), 1) for flavor in self._asked}
             self._weights = {flavor: n / slots[flavor] for flavor, n in self._asked.items()}
+            self._worth = _worth(*self._whole, self._asked)
         self._decisions += 1
         return list(self._weights.items())
 
@@ -422,9 +425,25 @@ def _group(request: FleetRequest) -> tuple[str, str]:
     return (request.strategy or "", request.group)
 
 
-def _relative(values: Counts) -> Counts:
-    """Return how large servers are beside their average."""
-    relative: Counts = values.sum(1) / max(float(values.sum(1).mean()), 1.0)
+def _worth(cpus: Counts, memory: Counts, asked: Counter[Flavor]) -> Counts:
+    """Return what empty servers are worth: what they take of the mix, less what that strands.
+
+    Each beside the average server: of what is asked for, in its mean proportion of memory to pCPUs,
+    twice the share that its nodes take, less the pCPUs and the memory that are over then.
+    """
+    vcpus = sum(count * flavor.cells * flavor.vcpus for flavor, count in asked.items())
+    size = sum(count * flavor.cells * flavor.memory_bytes for flavor, count in asked.items())
+    shares = (cpus / vcpus, memory / size)
+    taken = np.minimum(*shares)
+    over = sum(_relative(share - taken, share) for share in shares)
+    worth: Counts = 2 * _relative(taken, taken) - over
+    return worth
+
+
+def _relative(values: Counts, beside: Counts) -> Counts:
+    """Return the sum over the nodes of each server beside an average."""
+    mean = float(beside.sum(1).mean())
+    relative: Counts = values.sum(1) / (mean or 1.0)
     return relative
 
 

@@ -33,7 +33,7 @@ def place_one_by_one(
         InputError: Two have one name, or a size is none.
     """
     fleet = Fleet(servers, headroom=headroom)
-    return _plan(fleet, requests, [fleet.place(request) for request in requests])
+    return plan_of(fleet, requests, [fleet.place(request) for request in requests])
 
 
 def place_batch(
@@ -49,8 +49,10 @@ def place_batch(
         tried = [_tried(servers, requests, headroom, *way) for way in _WHEN_SHORT]
         fleet, refused = min(tried, key=lambda each: (len(each[1]), int(each[0].used.sum())))
     _consolidate(fleet)
+    while refused and _retried(fleet, requests, refused):
+        _consolidate(fleet)
     placed = {each.request: each for each in fleet.assignments()}
-    return _plan(fleet, requests, [placed.get(r.name) or refused[r.name] for r in requests])
+    return plan_of(fleet, requests, [placed.get(r.name) or refused[r.name] for r in requests])
 
 
 def _as_asked(_: FleetRequest) -> tuple[int, ...]:
@@ -85,6 +87,18 @@ def _tried(
     return fleet, {each.request: each for each in made if isinstance(each, FleetRefusal)}
 
 
+def _retried(
+    fleet: Fleet, requests: Iterable[FleetRequest], refused: dict[Name, FleetRefusal]
+) -> bool:
+    """Place refused requests on what consolidation has freed; tell whether any found a place."""
+    found = False
+    for request in sorted((r for r in requests if r.name in refused), key=_small_first):
+        if isinstance(fleet.place(request), FleetAssignment):
+            del refused[request.name]
+            found = True
+    return found
+
+
 def _consolidate(fleet: Fleet) -> None:
     """Empty servers, those with the fewest guests first, until none can be emptied."""
     again = True
@@ -95,7 +109,14 @@ def _consolidate(fleet: Fleet) -> None:
         again = any(emptied) | fleet.gather()
 
 
-def _plan(fleet: Fleet, requests: Sequence[FleetRequest], made: Sequence[Outcome]) -> FleetPlan:
+def plan_of(fleet: Fleet, requests: Sequence[FleetRequest], made: Sequence[Outcome]) -> FleetPlan:
+    """Return a fleet's plan.
+
+    Args:
+        fleet: With everything in its place.
+        requests: What was asked for.
+        made: What became of each.
+    """
     assignments = tuple(each for each in made if isinstance(each, FleetAssignment))
     refused = tuple(each for each in made if isinstance(each, FleetRefusal))
     stranded = _stranded(fleet, requests)
