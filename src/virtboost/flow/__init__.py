@@ -1,0 +1,1 @@
+"""OVS flow-table normalization: read a datapath, compose each traversal into one entry."""
