@@ -6,7 +6,7 @@ EXTRAS = dev,plan,parquet,report,redfish
 SHOWN_HOST ?= tests/hosts/96arm-2s4n24cl4c/host.tar.zst
 REPORT ?= build/report.html
 
-.PHONY: run test check fix bench lab docs install clean
+.PHONY: run test fuzz-flow check fix bench lab docs install clean
 
 run: install
 	$(BIN)/virtboost scan
@@ -18,6 +18,10 @@ run: install
 test: install
 	tools/test-dependencies
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+# More than a million packets over ten thousand pipelines.
+fuzz-flow: install
+	FLOW_PIPELINES=10000 FLOW_PACKETS=200 $(BIN)/python -m pytest -n auto tests/unit/flow/test_composition.py
 
 check: install
 	$(BIN)/ruff format --check .

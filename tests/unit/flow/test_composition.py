@@ -1,0 +1,123 @@
+"""Composed entries beside a reference that carries out each step, on random pipelines and packets."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from support.interpreter import Sent, Stopped
+from support.pipelines import Case, full, random_case
+from virtboost.flow.compose import accepts, compose
+from virtboost.flow.connection import read_connections
+from virtboost.flow.datapath import Datapath
+from virtboost.flow.entry import IntegratedEntry, Transposition
+from virtboost.flow.megaflow import read_flows
+from virtboost.flow.packet import Packet
+from virtboost.flow.refusal import Refusal
+
+PIPELINES = int(os.environ.get("FLOW_PIPELINES", "2000"))
+
+PACKETS = int(os.environ.get("FLOW_PACKETS", "40"))
+"""For each pipeline."""
+
+CHANGED = (
+    "eth.src", "eth.dst", "ipv4.src", "ipv4.dst", "ipv4.tos", "ipv4.ttl", "tcp.src", "tcp.dst",
+    "tcp_flags", "vlan.vid", "vlan.pcp",
+)  # fmt: skip
+
+
+def datapath(case: Case) -> Datapath:
+    return Datapath(
+        read_flows(case.flows, "flows"), read_connections(case.connections, "connections")
+    )
+
+
+def result(case: Case, stack: Sequence[Mapping[str, int]]) -> Sent | None:
+    """Return what the reference does, None where no entry may follow."""
+    try:
+        return case.reference.run(case.in_port, stack)
+    except Stopped:
+        return None
+
+
+def moved(by: Transposition, stack: Sequence[Mapping[str, int]]) -> Sent:
+    """Return what a transposition makes of a packet of fields."""
+    left = [dict(each) for each in stack[by.pop :]]
+    top = left[0]
+    if by.pop_vlan:
+        top |= dict.fromkeys(("vlan.tpid", "vlan.vid", "vlan.pcp", "vlan.cfi"), 0)
+    for each in by.rewrites:
+        top[each.name] = top.get(each.name, 0) & ~each.mask | each.value & each.mask
+    if by.push_vlan is not None:
+        top |= by.push_vlan
+    if by.push is not None:
+        left.insert(0, dict(by.push.fields))
+    return Sent(by.output, tuple(tuple(sorted(each.items())) for each in left))
+
+
+def present(sent: Sent) -> Sent:
+    """Return what was sent without fields that are 0, which may as well not be there."""
+    stack = tuple(tuple((n, v) for n, v in each if v) for each in sent.stack)
+    return Sent(sent.port, stack)
+
+
+def changed(chance: random.Random, stack: Sequence[Mapping[str, int]]) -> list[dict[str, int]]:
+    """Return a packet that differs from another in a bit or two, often where it does not matter."""
+    found = [dict(each) for each in stack]
+    for _ in range(chance.choice((0, 1, 1, 1, 2, 3))):
+        level = chance.choice(found)
+        name = chance.choice(
+            [name for name in CHANGED if level.get(name) is not None] or ["eth.src"]
+        )
+        level[name] = level.get(name, 0) ^ 1 << chance.randrange(full(name).bit_length())
+    if chance.random() < 0.03:
+        found[-1]["ipv4.frag"] = 1
+    return found
+
+
+def wrong(seed: int) -> str | None:
+    """Return what is wrong with the composition of one random pipeline."""
+    chance = random.Random(seed)
+    case = random_case(chance)
+    entry = compose(Packet(in_port=case.in_port, headers=tuple(case.stack)), datapath(case))
+    expected = result(case, case.stack)
+    if isinstance(entry, Refusal):
+        return None if expected is None else f"refused for nothing: {entry}"
+    if expected is None:
+        return "not refused"
+    for number in range(PACKETS):
+        stack = changed(chance, case.stack) if number else case.stack
+        packet = Packet(in_port=case.in_port, headers=tuple(stack))
+        if not accepts(entry, packet):
+            if number == 0:
+                return "does not accept its own packet"
+            continue
+        native = result(case, stack)
+        if native is None or present(moved(entry.transposition, stack)) != present(native):
+            return f"packet {number}: {native}, and not {moved(entry.transposition, stack)}"
+    return None
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_an_entry_does_what_every_step_does(part: int) -> None:
+    """A packet that the entry accepts leaves as the reference sends it; others are not accepted."""
+    for seed in range(part, PIPELINES, 4):
+        assert wrong(seed) is None, f"seed {seed}: {wrong(seed)}"
+
+
+def test_the_pipelines_are_of_all_kinds() -> None:
+    """Entries, refusals, tunnels both ways, connections and tags: none is missing by chance."""
+    cases = [random_case(random.Random(seed)) for seed in range(200)]
+    entries = [
+        compose(Packet(in_port=c.in_port, headers=tuple(c.stack)), datapath(c)) for c in cases
+    ]
+    made = [each for each in entries if isinstance(each, IntegratedEntry)]
+    assert len(made) > 120
+    assert sum(isinstance(each, Refusal) for each in entries) > 10
+    assert sum(each.transposition.pop for each in made) > 40
+    assert sum(each.transposition.push is not None for each in made) > 20
+    assert sum(each.transposition.push_vlan is not None for each in made) > 10
+    assert sum(len(each.connections) > 1 for each in made) > 20

@@ -1,0 +1,107 @@
+"""The holes of a merge by "first match wins" (OVS 2.x "E2E cache"): named, and closed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pytest
+
+from virtboost.flow.compose import accepts, compose
+from virtboost.flow.datapath import Datapath
+from virtboost.flow.entry import IntegratedEntry
+from virtboost.flow.field import Part
+from virtboost.flow.megaflow import Megaflow, read_flows
+from virtboost.flow.packet import Packet, packet_of
+
+COUNTERS = "packets:1, bytes:1, used:0.1s"
+
+RIGHT = "in_port(v1),eth_type(0x0800),ipv4(src=10.0.0.1,dst=10.1.2.3,proto=6,tos=0,ttl=64,frag=no),tcp(src=1000,dst=8080),tcp_flags(ack)"
+
+
+class Hole(NamedTuple):
+    """Two megaflows, and a packet that a naive merge takes wrongly."""
+
+    first: str
+    actions: str
+    second: str
+    then: str
+    wrong: str
+    """What of the right packet is otherwise: old and new text."""
+
+
+HOLES = {
+    "the first mask wins": Hole(
+        "ipv4(dst=10.1.2.0/255.255.255.0,frag=no)", "recirc(0x1)",
+        "ipv4(dst=10.1.2.3,frag=no)", "v2", "10.1.2.3>10.1.2.9",
+    ),
+    "the TTL is not in the match": Hole(
+        "ipv4(frag=no)", "recirc(0x1)",
+        "ipv4(ttl=64,frag=no)", "set(ipv4(ttl=63)),v2", "ttl=64>ttl=32",
+    ),
+    "ECN bits of value zero are lost": Hole(
+        "ipv4(frag=no)", "recirc(0x1)",
+        "ipv4(tos=0/0x3,frag=no)", "v2", "tos=0>tos=1",
+    ),
+    "TCP flags of value zero are lost": Hole(
+        "ipv4(proto=6,frag=no)", "recirc(0x1)",
+        "ipv4(proto=6,frag=no),tcp_flags(0/0x7)", "v2", "flags(ack)>flags(syn)",
+    ),
+}  # fmt: skip
+
+
+def flows(hole: Hole) -> list[Megaflow]:
+    lines = (
+        f"recirc_id(0),in_port(v1),eth_type(0x0800),{hole.first}, {COUNTERS}, actions:{hole.actions}",
+        f"recirc_id(0x1),in_port(v1),eth_type(0x0800),{hole.second}, {COUNTERS}, actions:{hole.then}",
+    )
+    return list(read_flows(lines, "dump"))
+
+
+def naive(megaflows: Sequence[Megaflow]) -> dict[str, Part]:
+    """Merge matches as the E2E cache does: the first of a field, no TTL, nothing of value zero."""
+    merged: dict[str, Part] = {}
+    for each in megaflows:
+        for name, part in each.match.items():
+            number = part.value if isinstance(part.value, int) else 0
+            if name not in ("ipv4.ttl", "recirc_id") and number & part.mask:
+                merged.setdefault(name, part)
+    return merged
+
+
+def naively_accepted(merged: dict[str, Part], packet: Packet) -> bool:
+    (stack,) = packet.headers
+    return all(
+        not (stack.get(name, 0) ^ int(part.value)) & part.mask for name, part in merged.items()
+    )
+
+
+@pytest.mark.parametrize("hole", HOLES.values(), ids=HOLES)
+def test_a_packet_that_a_naive_merge_takes_wrongly_is_not_taken(hole: Hole) -> None:
+    megaflows = flows(hole)
+    old, new = hole.wrong.split(">")
+    right, wrong = packet_of(RIGHT), packet_of(RIGHT.replace(old, new))
+    entry = compose(right, Datapath(megaflows))
+    assert isinstance(entry, IntegratedEntry)
+    assert accepts(entry, right)
+    assert naively_accepted(naive(megaflows), wrong)
+    assert not accepts(entry, wrong)
+
+
+def test_a_field_that_an_action_set_is_not_matched_on_the_original() -> None:
+    """The first table sets the port to 80, the second wants 80: packets to 8080 have 80 by then."""
+    hole = Hole(
+        "ipv4(proto=6,frag=no)",
+        "set(tcp(dst=80)),recirc(0x1)",
+        "ipv4(proto=6,frag=no),tcp(dst=80)",
+        "v2",
+        "",
+    )
+    megaflows, right = flows(hole), packet_of(RIGHT)
+    entry = compose(right, Datapath(megaflows))
+    assert isinstance(entry, IntegratedEntry)
+    assert not naively_accepted(naive(megaflows), right)
+    assert accepts(entry, right)
+    assert accepts(entry, packet_of(RIGHT.replace("8080", "9090")))
+    assert [(each.name, each.value) for each in entry.transposition.rewrites] == [("tcp.dst", 80)]
+    assert entry.transposition.l4_checksum_delta is None
