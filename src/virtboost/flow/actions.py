@@ -23,6 +23,7 @@ from virtboost.flow.megaflow import Megaflow, read_actions
 from virtboost.flow.packet import ICMP, ICMPV6, IPV4, IPV6, TCP, UDP, Packet
 from virtboost.flow.record import NOTHING, Record
 from virtboost.flow.refusal import BY_ACTION, Refused
+from virtboost.flow.spell import pushed
 from virtboost.flow.text import Malformed, Place, pairs
 from virtboost.flow.tunnel import pushed_header
 
@@ -157,7 +158,7 @@ class Traversal:
         if self._tunnel is not None:
             self._settle()
             self._push = Push(fields=self._tunnel, port=argument)
-            self._step("push", f"tunnel to {argument}")
+            self._step("push", pushed(self._push))
         self._output, self._done = argument, True
         self._ports.append(argument)
         self._step("output", argument)
@@ -237,7 +238,7 @@ class Traversal:
         self._record.push({k: v for k, v in fields.items() if not k.startswith("tunnel.")})
         self._record.in_port = parts.get("out_port", "")
         self._ports += [port, self._record.in_port]
-        self._step("push", f"{port} {argument}")
+        self._step("push", pushed(self._push))
         return False
 
     def ct_clear(self, argument: str, place: Place) -> bool:

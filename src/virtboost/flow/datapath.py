@@ -74,6 +74,10 @@ class Datapath:
         """How many tuple spaces the datapath has to look in, over all ports."""
         return len({mask for spaces in self._spaces.values() for mask in spaces})
 
+    def ports(self) -> list[str]:
+        """Return the ports where packets come in that were not looked up before."""
+        return sorted({port for recirculation, port in self._spaces if not recirculation and port})
+
     def matching(self, record: Record) -> list[Rule]:
         """Return the megaflows that may match a packet where it is now."""
         recirculation = record.metadata.get("recirc_id", 0)

@@ -18,7 +18,9 @@ class Step(Struct, frozen=True, kw_only=True):
     """One thing that happens to the packet."""
 
     kind: StepKind
+    """What happens."""
     text: str
+    """To what, in the words of the dump."""
 
 
 class Rewrite(Struct, frozen=True, kw_only=True):
