@@ -20,6 +20,9 @@ from virtboost import model
 from virtboost.catalogue.catalogue import ITEMS
 from virtboost.catalogue.item import AnyItem
 from virtboost.catalogue.site import FACTS, Site
+from virtboost.flow.explain import Explanation
+from virtboost.flow.offload import Offload
+from virtboost.flow.survey import Survey
 from virtboost.model.density import Density
 from virtboost.model.document import json_schema
 from virtboost.model.finding import Report
@@ -38,6 +41,9 @@ DOCUMENTS: dict[str, type] = {
     "plan": Plan,
     "fleet": FleetPlan,
     "density": Density,
+    "flow-explanation": Explanation,
+    "flow-survey": Survey,
+    "flow-offload": Offload,
     "workload": Workload,
 }
 """The documents that users meet, by the name of their schema."""
@@ -51,6 +57,9 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("apply",),
     ("status",),
     ("undo",),
+    ("flow", "explain"),
+    ("flow", "survey"),
+    ("flow", "offload"),
 )
 """The verbs whose help is on the page of the command line."""
 

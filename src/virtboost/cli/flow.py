@@ -108,6 +108,59 @@ def explain(
     return 0 if found.normalised else REFUSED
 
 
+def survey(
+    flows: Flows = None,
+    connections: Connections = None,
+    host: Host = "local",
+    *,
+    keep_going: KeepGoing = False,
+    json: AsJson = False,
+) -> int:
+    """Say how much traffic could be one lookup, what hinders the rest, and which masks are odd."""
+    from virtboost.cli.reports import terminal_width
+    from virtboost.flow.survey import survey as survey_of
+    from virtboost.model.document import to_json
+    from virtboost.report.flow import survey_lines
+
+    found = survey_of(_datapath(flows, connections, host, keep_going=keep_going))
+    if json:
+        sys.stdout.write(to_json(found) + "\n")
+    else:
+        sys.stdout.writelines(f"{x}\n" for x in survey_lines(found, width=terminal_width()))
+    return 0
+
+
+def offload(
+    flows: Flows = None,
+    connections: Connections = None,
+    host: Host = "local",
+    *,
+    nic: Annotated[str, typer.Option(metavar="FAMILY", help="Which NIC.")] = "connectx-5",
+    keep_going: KeepGoing = False,
+    json: AsJson = False,
+) -> int:
+    """Print tc flower rules that would do each connection's traversal in a NIC; add none."""
+    from virtboost.cli.reports import terminal_width
+    from virtboost.flow.explain import both_of
+    from virtboost.flow.nic import NICS
+    from virtboost.flow.offload import offload as offload_of
+    from virtboost.model.document import to_json
+    from virtboost.report.flow import offload_lines
+    from virtboost.report.printable import printable
+
+    if nic not in NICS:
+        raise InputError(f"--nic {nic}: not one of {', '.join(NICS)}")
+    datapath = _datapath(flows, connections, host, keep_going=keep_going)
+    traversals = [both_of(each, datapath) for each in datapath.connections]
+    found = offload_of(traversals, len(datapath.connections), NICS[nic])
+    if json:
+        sys.stdout.write(to_json(found) + "\n")
+    else:
+        lines = offload_lines(found, width=terminal_width())
+        sys.stdout.writelines(f"{printable(line)}\n" for line in lines)
+    return 0
+
+
 def _packet(text: str | None, pcap: Path | None, in_port: str | None) -> Packet | None:
     from virtboost.flow.capture import frames
     from virtboost.flow.packet import packet_from_bytes, packet_of
@@ -205,6 +258,8 @@ def _tell(broken: list[ParseError]) -> None:
 
 app = application(help="Read a datapath of Open vSwitch, and normalise its flows.")
 add_verb(app, explain)
+add_verb(app, survey)
+add_verb(app, offload)
 
 
 @app.callback()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from virtboost.flow.connection import Connection, Tuple
 from virtboost.flow.entry import Tracked
@@ -68,15 +68,39 @@ class Datapath:
             self._tracked[each.zone, each.reply] = Tracked(connection=each, reply=True)
         for each in self.connections:
             self._tracked[each.zone, each.original] = Tracked(connection=each, reply=False)
+        self._before: defaultdict[Tuple, list[Tuple]] = defaultdict(list)
+        for each in self.connections:
+            if each.original != each.reply.turned:
+                self._before[each.reply.turned].append(each.original)
+                self._before[each.original.turned].append(each.reply)
+        self._popping = _popping(self.rules)
+        self._seen = _seen(self.rules, self._popping)
 
     @property
     def masks(self) -> int:
         """How many tuple spaces the datapath has to look in, over all ports."""
         return len({mask for spaces in self._spaces.values() for mask in spaces})
 
-    def ports(self) -> list[str]:
-        """Return the ports where packets come in that were not looked up before."""
-        return sorted({port for recirculation, port in self._spaces if not recirculation and port})
+    def masks_by_table(self) -> dict[Bucket, int]:
+        """Return how many masks each recirculation and port has."""
+        return {bucket: len(spaces) for bucket, spaces in self._spaces.items()}
+
+    def popping(self, port: str) -> tuple[str, ...]:
+        """Return the ports at which packets come in that a tunnel's port gets."""
+        return self._popping.get(port, ())
+
+    def before_translation(self, packet: Tuple) -> list[Tuple]:
+        """Return what a packet was, in zones that made it what it is."""
+        return self._before.get(packet, [])
+
+    def ports(self, packet: Tuple) -> list[str]:
+        """Return the ports where packets come in, first those where a megaflow saw such a one.
+
+        A dump has the values of a megaflow's first packet beside masks of zero.
+        """
+        seen = self._seen.get((packet.source, packet.destination), set())
+        every = {port for recirculation, port in self._spaces if not recirculation and port}
+        return [*sorted(seen & every), *sorted(every - seen)]
 
     def matching(self, record: Record) -> list[Rule]:
         """Return the megaflows that may match a packet where it is now."""
@@ -100,6 +124,30 @@ class Datapath:
                 continue
             for found in rules.values():
                 yield from (rule for rule in found if _accepted(rule.parts, record))
+
+
+def _popping(rules: Iterable[Rule]) -> dict[str, tuple[str, ...]]:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for rule in rules:
+        for action in rule.megaflow.actions:
+            if action.name == "tnl_pop":
+                found[action.argument].add(rule.bucket[1])
+    return {port: tuple(sorted(ports)) for port, ports in found.items()}
+
+
+def _seen(
+    rules: Iterable[Rule], popping: Mapping[str, tuple[str, ...]]
+) -> dict[tuple[int, int], set[str]]:
+    """Return by source and destination the ports where packets of them came in."""
+    found: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
+    for rule in rules:
+        match, port = rule.megaflow.match, rule.bucket[1]
+        for version in ("ipv4", "ipv6"):
+            ends = [match.get(f"{version}.{end}") for end in ("src", "dst")]
+            if ends[0] is not None and ends[1] is not None:
+                key = (int(ends[0].value), int(ends[1].value))
+                found[key] |= set(popping.get(port, (port,)))
+    return dict(found)
 
 
 def _values(mask: Mask, record: Record) -> tuple[int, ...] | None:

@@ -73,13 +73,19 @@ def explain_connection(text: str, datapath: Datapath) -> Explanation:
 
 def both_of(connection: Connection, datapath: Datapath) -> Both:
     """Return the entries of a connection, from whichever port its packets come in at."""
-    made = [compose_both(packet, datapath) for packet in packets_of(connection, datapath)]
-    refused = [each for each in made if isinstance(each.forward, Refusal)]
-    composed = [each for each in made if isinstance(each.forward, IntegratedEntry)]
-    used = [each for each in composed if _is_of(connection, each)]
-    best = [each for each in used if each.installable] or used
+    refused: list[Both] = []
+    composed: list[Both] = []
+    for packet in packets_of(connection, datapath):
+        both = compose_both(packet, datapath)
+        if isinstance(both.forward, Refusal):
+            refused.append(both)
+        elif _is_of(connection, both):
+            composed.append(both)
+            if both.installable and _seen(connection, both):
+                return both
+    best = [each for each in composed if each.installable] or composed
     if best:
-        return max(best, key=lambda each: _seen(connection, each))
+        return best[0]
     known = [each for each in refused if _reason(each) != 1]
     return (known or refused or [Both(Refusal(reason=1, where=str(connection.original)), None)])[0]
 
@@ -95,8 +101,8 @@ def _is_of(connection: Connection, both: Both) -> bool:
     )
 
 
-def _seen(connection: Connection, both: Both) -> int:
-    """Return in how many megaflows of a direction the first packet was one of the connection's.
+def _seen(connection: Connection, both: Both) -> bool:
+    """Tell whether the first packet of some megaflow of a direction was one of the connection's.
 
     A dump has its values beside masks of zero.
     """
@@ -104,7 +110,7 @@ def _seen(connection: Connection, both: Both) -> int:
     ends = [name for name in fields if name.endswith((".src", ".dst"))]
     flows = entry.megaflows if isinstance(entry, IntegratedEntry) else ()
     samples = [flow.match for flow in flows]
-    return sum(
+    return any(
         all(name in sample and sample[name].value == fields[name] for name in ends)
         for sample in samples
     )
@@ -113,7 +119,7 @@ def _seen(connection: Connection, both: Both) -> int:
 def packets_of(connection: Connection, datapath: Datapath) -> Iterator[Packet]:
     """Yield packets of a connection's original direction at every port, bare and in a tunnel."""
     fields = tuple_fields(connection.original)
-    for port in datapath.ports():
+    for port in datapath.ports(connection.original):
         yield Packet(in_port=port, headers=(fields,))
         yield Packet(in_port=port, headers=({}, fields))
 

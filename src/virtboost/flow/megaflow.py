@@ -19,7 +19,7 @@ _STATISTICS = re.compile(
 
 _UFID = re.compile(r"ufid:([0-9a-f-]+),\s*")
 
-_EXTRA = re.compile(r", dp-extra-info:.*$")
+_EXTRA = re.compile(r", dp-extra-info:\S*$")
 
 _HEADING = re.compile(r"flow-dump from |filtering out|$")
 """Lines between flows that name a PMD thread."""

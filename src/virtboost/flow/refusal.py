@@ -31,6 +31,7 @@ REASONS: dict[int, str] = {
     24: "SYN, FIN or RST changes the state of its connection",
     25: "it matches on a field that a tunnel computes for each packet",
     26: "an action that this version does not know",
+    27: "packets of its connection go another way by now",
 }
 
 FOR_PROGRAMS = ("userspace", "sample", "psample")
