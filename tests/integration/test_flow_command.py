@@ -80,7 +80,9 @@ def test_survey_and_offload() -> None:
 
 
 def test_a_broken_line_ends_it_or_is_left_out() -> None:
-    text = (FOLDER / "vxlan-ct-3.1.flows").read_text().rstrip() + "\nufid:12, recirc_id(0),warp(1)\n"
+    text = (
+        FOLDER / "vxlan-ct-3.1.flows"
+    ).read_text().rstrip() + "\nufid:12, recirc_id(0),warp(1)\n"
     done = run("survey", "--flows", "-", given=text)
     assert done.returncode == 2
     assert done.stderr == "virtboost: -:8:30: not a flow: no packets:\n"
