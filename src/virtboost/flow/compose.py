@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from virtboost.flow.actions import Traversal
 from virtboost.flow.connection import Tuple
 from virtboost.flow.datapath import Datapath
 from virtboost.flow.entry import IntegratedEntry
 from virtboost.flow.field import Part
 from virtboost.flow.packet import Packet
 from virtboost.flow.refusal import Refusal, Refused
+from virtboost.flow.traversal import Traversal
 
 
 def compose(packet: Packet, datapath: Datapath) -> IntegratedEntry | Refusal:

@@ -32,6 +32,7 @@ REASONS: dict[int, str] = {
     25: "it matches on a field that a tunnel computes for each packet",
     26: "an action that this version does not know",
     27: "packets of its connection go another way by now",
+    28: "a field is rewritten whose checksum is not the internet's, or that lies in no fixed place",
 }
 
 FOR_PROGRAMS = ("userspace", "sample", "psample")
@@ -75,3 +76,15 @@ class Refused(Exception):
         """Carry a refusal."""
         self.refusal = Refusal(reason=reason, where=str(where), detail=detail)
         super().__init__(str(self.refusal))
+
+
+def number(text: str, where: object) -> int:
+    """Return a number of an action.
+
+    Raises:
+        Refused: It is none: the action is not one that is known.
+    """
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise Refused(26, where, f"not a number: {text[:30]!r}") from None

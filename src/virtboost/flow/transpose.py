@@ -53,8 +53,8 @@ SPOTS = {
     "arp.sip": Spot(1, 14, 4),
     "arp.tha": Spot(1, 18, 6),
     "arp.tip": Spot(1, 24, 4),
-    **{f"{name}.src": Spot(2, 0, 2) for name in ("tcp", "udp", "sctp")},
-    **{f"{name}.dst": Spot(2, 2, 2) for name in ("tcp", "udp", "sctp")},
+    **{f"{name}.src": Spot(2, 0, 2) for name in ("tcp", "udp")},
+    **{f"{name}.dst": Spot(2, 2, 2) for name in ("tcp", "udp")},
 }
 """Fields that can be rewritten."""
 

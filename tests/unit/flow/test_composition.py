@@ -7,15 +7,18 @@ import random
 from collections.abc import Mapping, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from support.interpreter import Sent, Stopped
-from support.pipelines import Case, full, random_case
+from support.pipelines import PUSH, Case, full, random_case
+from virtboost.errors import ParseError
 from virtboost.flow.compose import accepts, compose
 from virtboost.flow.connection import read_connections
 from virtboost.flow.datapath import Datapath
 from virtboost.flow.entry import IntegratedEntry, Transposition
 from virtboost.flow.megaflow import read_flows
-from virtboost.flow.packet import Packet
+from virtboost.flow.packet import Packet, packet_of
 from virtboost.flow.refusal import Refusal
 
 PIPELINES = int(os.environ.get("FLOW_PIPELINES", "2000"))
@@ -106,6 +109,31 @@ def test_an_entry_does_what_every_step_does(part: int) -> None:
     """A packet that the entry accepts leaves as the reference sends it; others are not accepted."""
     for seed in range(part, PIPELINES, 4):
         assert wrong(seed) is None, f"seed {seed}: {wrong(seed)}"
+
+
+ACTIONS = (
+    "ct(zone=7,nat)", "recirc(0x1)", "set(ipv4(ttl=63))", "set(eth(src=aa:bb:cc:dd:ee:ff))",
+    "push_vlan(vid=1,pcp=2)", "pop_vlan", "tnl_pop(vx)", PUSH, "clone(set(ipv4(ttl=1)),v2)",
+    "set(tunnel(tun_id=0x1,src=1.1.1.1,dst=2.2.2.2,ttl=64,flags(df|key)))", "v2", "ct_clear",
+    "set(skb_mark(0x1))", "set(sctp(src=1,dst=2))", "set(icmp(type=1,code=2))", "drop",
+)  # fmt: skip
+
+
+@given(st.data())
+def test_no_action_does_more_than_be_refused(data: st.DataObject) -> None:
+    """Whatever stands in the parentheses of a dump from somewhere else."""
+    texts = data.draw(st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=4))
+    actions = ",".join(texts)
+    start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(actions))] * 2)))
+    hostile = actions[:start] + data.draw(st.text("(),=/x0a:", max_size=3)) + actions[end:]
+    line = "recirc_id(0),in_port(v1),eth_type(0x0800),ipv4(frag=no), packets:1, bytes:1, used:1s"
+    broken: list[ParseError] = []
+    flows = read_flows([f"{line}, actions:{hostile}"], "flows", broken=broken)
+    found = compose(packet_of(f"in_port(v1),{STACK}"), Datapath(flows))
+    assert isinstance(found, IntegratedEntry | Refusal)
+
+
+STACK = "eth_type(0x0800),ipv4(src=1.1.1.1,dst=2.2.2.2,proto=6,ttl=9,tos=0,frag=no),tcp(src=1,dst=2),tcp_flags(ack)"
 
 
 def test_the_pipelines_are_of_all_kinds() -> None:

@@ -86,7 +86,7 @@ def test_a_drop() -> None:
     [
         ("eth_type(0x0800),ipv4(dst=10.0.0.2/255.0.0.255,frag=no)", "v2", "by prefix"),
         ("eth_type(0x0800),ipv4(frag=no)", "set(ipv4(tos=0x1/0x3)),v2", "cannot rewrite ipv4.tos"),
-        ("eth_type(0x0800),ipv4(frag=no)", "set(sctp(dst=5)),v2", "cannot rewrite sctp.dst"),
+        ("eth_type(0x0800),ipv4(frag=no)", "set(arp(op=2)),v2", "cannot rewrite arp.op"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_says_why(match: str, actions: str, reason: str) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from virtboost.flow import field
 from virtboost.flow.action import Action
 from virtboost.flow.checksum import deltas
-from virtboost.flow.connection import Tuple
 from virtboost.flow.datapath import Datapath
 from virtboost.flow.entry import (
     IntegratedEntry,
@@ -18,19 +17,19 @@ from virtboost.flow.entry import (
     Tracked,
     Transposition,
 )
-from virtboost.flow.field import CT_STATE, Field, Part
+from virtboost.flow.field import Field, Part
 from virtboost.flow.megaflow import Megaflow, read_actions
-from virtboost.flow.packet import ICMP, ICMPV6, IPV4, IPV6, TCP, UDP, Packet
+from virtboost.flow.packet import Packet
 from virtboost.flow.record import NOTHING, Record
-from virtboost.flow.refusal import BY_ACTION, Refused
+from virtboost.flow.refusal import BY_ACTION, Refused, number
 from virtboost.flow.spell import pushed
 from virtboost.flow.text import Malformed, Place, pairs
+from virtboost.flow.tracking import through
+from virtboost.flow.transpose import SPOTS
 from virtboost.flow.tunnel import pushed_header
 
 MAX_RECIRCULATIONS = 6
 """``MAX_RECIRC_DEPTH`` of lib/dpif-netdev.c."""
-
-CLOSING = field.TCP_FLAGS["fin"] | field.TCP_FLAGS["syn"] | field.TCP_FLAGS["rst"]
 
 SENDING = ("output", "tnl_push", "clone", "recirc")
 
@@ -111,10 +110,10 @@ class Traversal:
 
     def _act(self, actions: tuple[Action, ...], place: Place) -> bool:
         """Carry actions out; tell whether another lookup follows."""
-        for number, each in enumerate(actions):
+        for index, each in enumerate(actions):
             if self._done:
                 raise Refused(9 if each.name in SENDING else 20, place, each.name)
-            again = self._one(each, place, last=number == len(actions) - 1)
+            again = self._one(each, place, last=index == len(actions) - 1)
             if again:
                 return True
         if not self._done:
@@ -172,7 +171,7 @@ class Traversal:
 
     def recirculate(self, argument: str, place: Place) -> bool:
         """Look it up again."""
-        self._record.metadata["recirc_id"] = int(argument, 0)
+        self._record.metadata["recirc_id"] = number(argument, place)
         self._step("recirculate", argument)
         return True
 
@@ -196,7 +195,7 @@ class Traversal:
         """Put a tag on."""
         if not self._record.require_known("vlan.tpid") or self._record.known("vlan.tpid").value:
             raise Refused(10, place, "push_vlan")
-        values = {key: int(value, 0) for key, value, _ in pairs(argument)}
+        values = {key: number(value, place) for key, value, _ in pairs(argument)}
         self._record.set("vlan.tpid", values.get("tpid", 0x8100))
         self._record.set("vlan.vid", values.get("vid", 0))
         self._record.set("vlan.pcp", values.get("pcp", 0))
@@ -251,102 +250,13 @@ class Traversal:
 
     def ct(self, argument: str, place: Place) -> bool:
         """Take the packet through the connection tracker."""
-        asked = {key: value for key, value, _ in pairs(argument)}
-        zone = int(asked.get("zone", "0"), 0)
-        packet = self._tuple(place)
-        tracked = self._datapath.tracked(zone, packet)
-        if tracked is None:
-            raise Refused(11, place, f"zone {zone}: {packet}")
-        _require_established(tracked, place)
-        self._require_unchanged(tracked, asked, place)
-        self._tracked.append(tracked)
-        self._track(tracked, zone, translated="nat" in asked)
-        direction = "reply" if tracked.reply else "original"
-        self._step("conntrack", f"zone {zone}: {packet}, {direction} direction")
+        passed = through(self._record, self._datapath, argument, place)
+        self._tracked.append(passed.tracked)
+        direction = "reply" if passed.tracked.reply else "original"
+        self._step("conntrack", f"zone {passed.zone}: {passed.packet}, {direction} direction")
+        if passed.translated is not None:
+            self._step("set", f"NAT: {passed.translated}")
         return False
-
-    def _tuple(self, place: Place) -> Tuple:
-        """Return the packet's addresses and ports, and guard them: a connection is one tuple."""
-        record = self._record
-        if not record.require_known("eth_type"):
-            raise Refused(23, place, "eth_type")
-        kind = record.known("eth_type").value
-        if kind not in (IPV4, IPV6):
-            raise Refused(13, place, f"eth_type {kind:#06x}")
-        version = "ipv4" if kind == IPV4 else "ipv6"
-        protocol = self._exactly(f"{version}.proto", place)
-        if protocol not in (TCP, UDP):
-            names = {ICMP: "ICMP", ICMPV6: "ICMPv6"}
-            raise Refused(13, place, names.get(protocol, f"protocol {protocol}"))
-        if self._exactly(f"{version}.frag", place):
-            raise Refused(17, place)
-        transport = "tcp" if protocol == TCP else "udp"
-        if protocol == TCP:
-            self._require_open(place)
-        return Tuple(
-            self._exactly(f"{version}.src", place),
-            self._exactly(f"{version}.dst", place),
-            4 if kind == IPV4 else 6,
-            protocol,
-            self._exactly(f"{transport}.src", place),
-            self._exactly(f"{transport}.dst", place),
-        )
-
-    def _exactly(self, name: str, place: Place) -> int:
-        if not self._record.require_known(name):
-            raise Refused(23, place, name)
-        return self._record.known(name).value
-
-    def _require_open(self, place: Place) -> None:
-        """Guard that the packet neither opens nor closes its connection."""
-        if self._record.known("tcp_flags").value & CLOSING:
-            raise Refused(24, place)
-        self._record.require(Part("tcp_flags", 0, CLOSING))
-
-    def _require_unchanged(self, tracked: Tracked, asked: Mapping[str, str], place: Place) -> None:
-        if "force_commit" in asked:
-            raise Refused(16, place, "force_commit")
-        if "helper" in asked:
-            raise Refused(14, place, asked["helper"])
-        has = {"mark": tracked.connection.mark, "label": tracked.connection.label}
-        for key, now in has.items():
-            if key in asked:
-                value, slash, mask = asked[key].partition("/")
-                bits = int(mask, 0) if slash else -1
-                if (now ^ int(value, 0)) & bits:
-                    raise Refused(15, place, f"{key} {now:#x} becomes {asked[key]}")
-
-    def _track(self, tracked: Tracked, zone: int, *, translated: bool) -> None:
-        connection, record = tracked.connection, self._record
-        state = CT_STATE["trk"] | CT_STATE["est"] | tracked.reply * CT_STATE["rpl"]
-        here = connection.reply if tracked.reply else connection.original
-        there = (connection.original if tracked.reply else connection.reply).turned
-        if translated and here != there:
-            moved = (here.source, here.source_port) != (there.source, there.source_port)
-            state |= CT_STATE["snat"] * moved
-            ends = (here.destination, here.destination_port)
-            state |= CT_STATE["dnat"] * (ends != (there.destination, there.destination_port))
-            self._translate(here, there)
-        record.metadata |= {
-            "ct_state": state,
-            "ct_zone": zone,
-            "ct_mark": connection.mark,
-            "ct_label": connection.label,
-            **_original_tuple(connection.original),
-        }
-
-    def _translate(self, here: Tuple, there: Tuple) -> None:
-        version = f"ipv{here.version}"
-        transport = "tcp" if here.protocol == TCP else "udp"
-        for name, before, after in (
-            (f"{version}.src", here.source, there.source),
-            (f"{version}.dst", here.destination, there.destination),
-            (f"{transport}.src", here.source_port, there.source_port),
-            (f"{transport}.dst", here.destination_port, there.destination_port),
-        ):
-            if before != after:
-                self._record.set(name, after)
-        self._step("set", f"NAT: {there}")
 
     def _settle(self) -> None:
         """Take down what becomes of the packet's own header, before an outer one is put on."""
@@ -354,6 +264,8 @@ class Traversal:
         for name, symbol in self._record.rewritten():
             if name in VLAN_PARTS:
                 self._tagged = True
+            elif name not in SPOTS:
+                raise Refused(28, self._flows[-1].place, name)
             elif (
                 self._record.exact(name) != symbol.value
                 or symbol.mask != (1 << field.bits_of(name)) - 1
@@ -400,27 +312,3 @@ _ACTS: Mapping[str, Callable[[Traversal, str, Place], bool]] = {
     "ct": Traversal.ct,
     "ct_clear": Traversal.ct_clear,
 }
-
-
-def _original_tuple(packet: Tuple) -> dict[str, int]:
-    """Return ``ct_tuple4`` or ``ct_tuple6``, whose ports have two names."""
-    name = f"ct_tuple{packet.version}"
-    source, destination = ("src_port", "dst_port") if packet.version == 6 else ("tp_src", "tp_dst")
-    return {
-        f"{name}.src": packet.source,
-        f"{name}.dst": packet.destination,
-        f"{name}.proto": packet.protocol,
-        f"{name}.{source}": packet.source_port,
-        f"{name}.{destination}": packet.destination_port,
-    }
-
-
-def _require_established(tracked: Tracked, place: Place) -> None:
-    connection = tracked.connection
-    if connection.helper is not None or connection.parent:
-        raise Refused(14, place, connection.helper or "an expected connection")
-    if connection.original.protocol == TCP:
-        if not connection.tcp_states or set(connection.tcp_states) != {"ESTABLISHED"}:
-            raise Refused(12, place, ", ".join(connection.tcp_states) or "no state in the dump")
-    elif "SEEN_REPLY" not in connection.status and "ASSURED" not in connection.status:
-        raise Refused(18, place, str(connection.original))
