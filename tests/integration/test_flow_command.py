@@ -65,6 +65,21 @@ def test_explain_a_frame(tmp_path: Path) -> None:
     assert "pop 1 tunnel header" in done.stdout
 
 
+def test_a_picture(tmp_path: Path) -> None:
+    """A port with markup in its name stays text."""
+    flows = (FOLDER / "vxlan-ct-3.1.flows").read_text().replace("v1", "<i>v1")
+    file, page = tmp_path / "flows.txt", tmp_path / "way.html"
+    file.write_text(flows)
+    done = run(
+        "explain", "--flows", str(file), *DUMPS[2:], "--connection", "1000", "--html", str(page)
+    )
+    assert done.returncode == 0
+    text = page.read_text()
+    assert "&lt;i&gt;v1" in text
+    assert "<i>" not in text
+    assert text.count('<li class="lookup">') == 5
+
+
 def test_explain_why_not() -> None:
     done = run("explain", *DUMPS, "--packet", TCP.replace("1000", "1001"))
     assert done.returncode == 1

@@ -144,6 +144,9 @@ def sockets(server: Server) -> Iterator[Path]:
     for path in folder.iterdir():
         argv = ("ssh", "-F", str(server.config), "-S", str(path), "-O", "exit", "plain")
         subprocess.run(argv, capture_output=True, check=True)
+    end = time.monotonic() + 10
+    while any(folder.iterdir()) and time.monotonic() < end:
+        time.sleep(0.01)  # a master that was told to end takes its socket away itself
     shutil.rmtree(folder)
 
 

@@ -16,6 +16,7 @@ from virtboost.errors import InputError, ParseError
 
 if TYPE_CHECKING:
     from virtboost.flow.datapath import Datapath
+    from virtboost.flow.explain import Explanation
     from virtboost.flow.packet import Packet
 
 REFUSED = 1
@@ -80,6 +81,9 @@ def explain(
     in_port: Annotated[
         str | None, typer.Option(metavar="PORT", help="With --pcap: where the frame comes in.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a picture of it, as a page.")
+    ] = None,
     keep_going: KeepGoing = False,
     json: AsJson = False,
 ) -> int:
@@ -105,7 +109,21 @@ def explain(
     else:
         lines = explanation_lines(found, width=terminal_width())
         sys.stdout.writelines(f"{line}\n" for line in lines)
+    if html is not None:
+        _draw(html, found)
     return 0 if found.normalised else REFUSED
+
+
+def _draw(path: Path, found: Explanation) -> None:
+    from datetime import datetime
+
+    from virtboost.cli.reports import write_page
+
+    try:
+        from virtboost.report.flow_page import explanation_page
+    except ImportError as error:
+        raise InputError("--html needs jinja2: pip install 'virtboost[report]'") from error
+    write_page(path.resolve(), explanation_page(found, made_at=datetime.now().astimezone()))
 
 
 def survey(

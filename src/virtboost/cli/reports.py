@@ -72,14 +72,19 @@ def page_writer(path: Path, items: Sequence[AnyItem]) -> Callable[..., None]:
         ]
         checked = [one for one in results if not isinstance(one, VirtboostError)]
         page = hosts_page(checked, failed, items, made_at=datetime.now().astimezone())
-        _write(path.resolve(), page)
+        write_page(path.resolve(), page)
         if not quiet:
             sys.stdout.write(f"\nreport: {path}\n")
 
     return write
 
 
-def _write(path: Path, page: str) -> None:
+def write_page(path: Path, page: str) -> None:
+    """Write a page so that it is there whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: cannot be written: it is not a file")
     try:

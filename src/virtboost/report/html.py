@@ -88,15 +88,15 @@ def hosts_page(
         made_at: When, with a time zone.
     """
     by_id = {item.id: item for item in items}
-    script = _source("script.js")
+    script = source("script.js")
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             pages=[_host_page(f"h{n}", *pair, by_id) for n, pair in enumerate(checked)],
             failed=failed,
             severities=SEVERITIES,
-            style=Markup(_source("style.css")),
+            style=Markup(source("style.css")),
             script=Markup(script),
             script_hash=_hash(script),
             made_at=f"{made_at:%Y-%m-%d %H:%M %Z}",
@@ -105,8 +105,9 @@ def hosts_page(
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Return what fills templates: nothing unprintable comes through, and nothing unescaped."""
+    made = Environment(
         loader=PackageLoader("virtboost.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -114,9 +115,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["size"] = size
-    environment.filters["short"] = lambda text: printable(text, LONGEST_NAME)
-    return environment
+    made.filters["size"] = size
+    made.filters["short"] = lambda text: printable(text, LONGEST_NAME)
+    return made
 
 
 def _shown(value: object) -> object:
@@ -124,7 +125,8 @@ def _shown(value: object) -> object:
     return printable(value) if type(value) is str else value
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """Return the text of a template."""
     return files("virtboost.report").joinpath("templates", name).read_text("utf-8")
 
 
