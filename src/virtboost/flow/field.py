@@ -266,7 +266,10 @@ def decode(name: str, argument: str) -> Field:
     found, offset = [], 0
     for text in argument.split(",") if argument else ():
         key, _, value = text.partition("=")
-        found.append(_named(name, key, value, offset))
+        try:
+            found.append(_part(f"{name}.{key}", value))
+        except Malformed as error:
+            raise Malformed(error.problem, offset) from None
         offset += len(text) + 1
     return Field(name, tuple(found))
 

@@ -11,10 +11,10 @@ from virtboost.errors import ParseError
 from virtboost.flow import action, field
 from virtboost.flow.action import Action
 from virtboost.flow.field import Field, Part
-from virtboost.flow.text import Malformed, Place, items
+from virtboost.flow.text import ITEM, Malformed, Place, items, not_an_item
 
 _STATISTICS = re.compile(
-    r"(?:,\s*|\s+)packets:(\d+), bytes:(\d+), used:(never|[\d.]+)s?(?:, (?P<more>.*?))?, ?actions:"
+    r"packets:(\d+), bytes:(\d+), used:(never|[\d.]+)s?(?:, (?P<more>.*?))?, ?actions:"
 )
 
 _UFID = re.compile(r"ufid:([0-9a-f-]+),\s*")
@@ -126,23 +126,32 @@ def read_fields(text: str, start: int = 0, end: int | None = None) -> tuple[Fiel
         Malformed: It is none.
     """
     found = []
-    for item in items(text, start, end):
+    match, decode = ITEM.match, field.decode  # this loop is most of the reading
+    at, end = start, len(text) if end is None else end
+    while at < end:
+        item = match(text, at, end)
+        if item is None:
+            raise not_an_item(text, at, end)
+        name, argument = item.group(1, 2)
         try:
-            found.append(field.decode(item[1], item[2] or ""))
+            found.append(decode(name, argument or ""))
         except Malformed as error:
             raise Malformed(error.problem, item.end(1) + 1 + error.offset) from None
+        at = item.end()
     return tuple(found)
 
 
 def _flow(text: str, place: Place) -> Megaflow:
-    statistics = _STATISTICS.search(text)
+    counters = text.find("packets:")
+    statistics = _STATISTICS.match(text, counters) if counters >= 0 else None
     if statistics is None:
         raise place.error(_lacking(text), len(text))
     ufid = _UFID.match(text)
-    extra = _EXTRA.search(text, statistics.end())
-    end = len(text) if extra is None else extra.start()
+    end = text.rfind(", dp-extra-info:", statistics.end())
+    if end < 0 or _EXTRA.match(text, end) is None:
+        end = len(text)
     try:
-        fields = read_fields(text, ufid.end() if ufid else 0, statistics.start())
+        fields = read_fields(text, ufid.end() if ufid else 0, counters)
         actions = read_actions(text[:end], statistics.end())
     except Malformed as error:
         raise place.error(error.problem, max(error.offset, 0)) from None

@@ -65,9 +65,14 @@ def items(text: str, start: int = 0, end: int | None = None) -> Iterator[re.Matc
     while at < end:
         found = match_item(text, at, end)
         if found is None:
-            raise Malformed(f"not an item of a list: {text[at : min(at + 30, end)]!r}", at)
+            raise not_an_item(text, at, end)
         yield found
         at = found.end()
+
+
+def not_an_item(text: str, at: int, end: int) -> Malformed:
+    """Return the error of a list that does not go on at an offset."""
+    return Malformed(f"not an item of a list: {text[at : min(at + 30, end)]!r}", at)
 
 
 def pairs(text: str) -> Iterator[tuple[str, str, int]]:
