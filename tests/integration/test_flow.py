@@ -8,10 +8,19 @@ from typing import NamedTuple
 
 import pytest
 from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet
 
-from support.pipeline import CLIENT, SERVER, Pipeline, over_vxlan, pipeline, segment
+from support.pipeline import (
+    CLIENT,
+    SERVER,
+    Pipeline,
+    over_vxlan,
+    pipeline,
+    segment,
+    veth_bridge,
+)
 from virtboost.flow.compose import accepts, compose, compose_both
 from virtboost.flow.connection import read_connections
 from virtboost.flow.datapath import Datapath
@@ -24,6 +33,8 @@ from virtboost.flow.transpose import transposed
 pytestmark = [pytest.mark.needs_root, pytest.mark.xdist_group("ovs")]
 
 MAC = "02:00:00:00:00:01"
+
+NETDEV = "netdev@ovs-netdev"
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +179,48 @@ def test_arp_has_no_connection_and_needs_no_other_direction(switch: Pipeline) ->
     ((_, native),) = switch.send("v1", frame)
     ours = transposed(both.forward.transposition, bytes(frame))
     assert as_sent(ours, native, both.forward) == native
+
+
+def test_a_neighbour_solicitation(switch: Pipeline) -> None:
+    switch.rules(("icmp6,icmp_type=135,in_port=1,actions=output:3",))
+    solicited = Ether(src=CLIENT, dst="33:33:ff:00:00:02") / IPv6(
+        src="fd00::1", dst="ff02::1:ff00:2"
+    )
+    frame = solicited / ICMPv6ND_NS(tgt="fd00::2") / ICMPv6NDOptSrcLLAddr(lladdr=CLIENT)
+    assert switch.send("v1", frame)
+    entry = compose(packet_from_bytes(bytes(frame), "v1"), dumped(switch))
+    assert isinstance(entry, IntegratedEntry), entry
+    ((_, native),) = switch.send("v1", frame)
+    assert as_sent(transposed(entry.transposition, bytes(frame)), native, entry) == native
+
+
+def test_ports_of_the_kernel(ovs: None) -> None:
+    """AF_PACKET: frames through two real veth pairs, with NAT, beside what the entry does."""
+    with veth_bridge() as bridge:
+        bridge.rules(
+            (
+                "priority=9,ip,in_port=1,ct_state=-trk,actions=ct(table=1,zone=3,nat)",
+                "priority=9,ip,in_port=2,ct_state=-trk,actions=ct(table=1,zone=3,nat)",
+                "table=1,ct_state=+new,ip,in_port=1,actions=ct(commit,zone=3,nat(src=10.0.0.77)),output:2",
+                "table=1,ct_state=+est,ip,in_port=1,actions=dec_ttl,output:2",
+                "table=1,ct_state=+est,ip,in_port=2,actions=dec_ttl,output:1",
+            )
+        )
+        answer = segment("SA", reply=True, seq=100, ack=2)
+        answer[IP].dst = "10.0.0.77"
+        bridge.pass_on(1, bytes(segment("S", reply=False, seq=1)))
+        bridge.pass_on(2, bytes(answer))
+        bridge.pass_on(1, bytes(segment("A", reply=False, seq=2, ack=101)))
+        frame = bytes(segment("A", reply=False, seq=2, ack=101, data=b"through the kernel"))
+        datapath = Datapath(
+            read_flows(bridge.ask("dpctl/dump-flows", "-m", NETDEV), "flows"),
+            read_connections(bridge.ask("dpctl/dump-conntrack", "-m", "-s", NETDEV), "connections"),
+        )
+        entry = compose(packet_from_bytes(frame, bridge.port(1)), datapath)
+        assert isinstance(entry, IntegratedEntry), entry
+        native = bridge.pass_on(1, frame)
+        assert transposed(entry.transposition, frame) == native
+        assert entry.transposition.output == bridge.port(2)
 
 
 REFUSED = {

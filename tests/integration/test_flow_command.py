@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,8 @@ from scapy.utils import wrpcap
 
 from support.cases import CASES
 from support.daemon import need
-from support.pipeline import Pipeline, over_vxlan, pipeline, segment
-from support.sshd import virtboost
+from support.pipeline import Pipeline, over_vxlan, pipeline, segment, veth_bridge
+from support.sshd import serving, virtboost, with_home
 
 FOLDER = CASES / "flow"
 
@@ -86,6 +87,18 @@ def test_explain_why_not() -> None:
     assert "cannot be normalised: R11" in done.stdout
 
 
+def test_names_of_ports_for_a_dump_without_them(tmp_path: Path) -> None:
+    flows = tmp_path / "flows.txt"
+    flows.write_text(
+        "recirc_id(0),in_port(4),eth_type(0x0800),ipv4(frag=no), packets:1, bytes:1, used:1s, actions:2\n"
+    )
+    told = run("survey", "--flows", str(flows), "--ports", str(FOLDER / "vxlan-ct-3.1.ports"))
+    assert told.stdout.startswith("dummy@ovs-dummy: 6 ports (2 dummy, 3 dummy-internal, 1 vxlan)\n")
+    words = ("--flows", str(flows), "--ports", str(FOLDER / "vxlan-ct-3.1.ports"))
+    done = run("explain", *words, "--packet", "in_port(v1),eth_type(0x0800),ipv4(frag=no)")
+    assert "output      p0" in done.stdout
+
+
 def test_survey_and_offload() -> None:
     assert run("survey", *DUMPS).stdout.startswith(
         "6 megaflows, 1 connections\n100.0% of 3 packets"
@@ -116,7 +129,7 @@ def test_a_broken_line_ends_it_or_is_left_out() -> None:
         (("explain", *DUMPS, "--connection", "10.9.9.9"), "no connection is written so"),
         (("explain", *DUMPS, "--pcap", __file__, "--in-port", "v1"), "not a pcap file"),
         (("survey", "--flows", "/nonexistent"), "cannot be read"),
-        (("survey", "--connections", "x"), "goes with --flows"),
+        (("survey", "--connections", "x"), "go with --flows"),
         (("offload", *DUMPS, "--nic", "abacus"), "not one of connectx-5"),
     ],
 )
@@ -163,4 +176,46 @@ def test_a_running_switch_through_its_socket(switch: Pipeline) -> None:
     done = run("explain", "--connection", "10.0.0.1:1000")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("the packet comes in at v1\n")
-    assert json.loads(run("survey", "--json").stdout)["connections"] == 1
+    told = json.loads(run("survey", "--json").stdout)
+    assert told["connections"] == 1
+    assert told["switch"]["name"] == "dummy@ovs-dummy"
+    assert [tunnel["name"] for tunnel in told["switch"]["tunnels"]] == ["vx"]
+    assert told["switch"]["features"]["Recirc"] == "Yes"
+
+
+@pytest.mark.needs_root
+@pytest.mark.xdist_group("ovs")
+def test_a_running_switch_over_ssh(switch: Pipeline, tmp_path: Path) -> None:
+    need("unshare")
+    switch.rules(("priority=1,ip,in_port=1,actions=output:2",))
+    switch.settle("v1", segment("A", reply=False))
+    environment = {key: value for key, value in os.environ.items() if key != "XDG_RUNTIME_DIR"}
+    with serving(tmp_path, {"plain": ""}) as server:
+        (tmp_path / ".ssh").mkdir(mode=0o700)
+        (tmp_path / ".ssh" / "config").write_text(server.config.read_text())
+        done = subprocess.run(
+            (*with_home(tmp_path), *virtboost("flow", "survey", "-H", "ssh://plain", "--json")),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment,
+            check=False,
+        )
+        for path in (tmp_path / ".cache" / "virtboost").glob("*"):
+            subprocess.run(
+                ("ssh", "-S", path, "-O", "exit", "any"), capture_output=True, check=True
+            )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["switch"]["name"] == "dummy@ovs-dummy"
+
+
+@pytest.mark.needs_root
+@pytest.mark.xdist_group("ovs")
+def test_a_switch_with_two_datapaths_wants_to_know_which(switch: Pipeline) -> None:
+    with veth_bridge():
+        done = run("survey")
+        assert done.returncode == 2
+        assert "--datapath NAME: one of " in done.stderr
+        assert "netdev@ovs-netdev" in done.stderr
+        told = run("survey", "--datapath", "netdev@ovs-netdev", "--json")
+        assert json.loads(told.stdout)["switch"]["bridges"] == ["vbt-br"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from virtboost.flow.datapath import Datapath
     from virtboost.flow.explain import Explanation
     from virtboost.flow.packet import Packet
+    from virtboost.flow.switch import Switch
+    from virtboost.transport.source import Reader
 
 REFUSED = 1
 """Exit status where a traversal cannot be normalised."""
@@ -40,6 +42,25 @@ Connections = Annotated[
     ),
 ]
 
+Ports = Annotated[
+    Path | None,
+    typer.Option(
+        "--ports",
+        metavar="FILE",
+        help="What ovs-appctl dpctl/show, dpif/show and dpif/show-dp-features BRIDGE printed, all "
+        "or some: names of ports for a dump without -m, tunnels, features.",
+    ),
+]
+
+DatapathName = Annotated[
+    str | None,
+    typer.Option(
+        "--datapath",
+        metavar="NAME",
+        help="Of a running switch that has more than one: system@ovs-system, netdev@ovs-netdev.",
+    ),
+]
+
 Host = Annotated[
     str,
     typer.Option(
@@ -59,7 +80,9 @@ KeepGoing = Annotated[
 def explain(
     flows: Flows = None,
     connections: Connections = None,
+    ports: Ports = None,
     host: Host = "local",
+    datapath: DatapathName = None,
     *,
     packet: Annotated[
         str | None,
@@ -99,11 +122,11 @@ def explain(
     if (in_port is None) != (pcap is None):
         raise InputError("flow explain: --pcap FILE goes with --in-port PORT")
     given = _packet(packet, pcap, in_port)
-    datapath = _datapath(flows, connections, host, keep_going=keep_going)
+    dump, _ = _read(flows, connections, ports, (host, datapath), keep_going=keep_going)
     if given is not None:
-        found = explain_packet(given, datapath)
+        found = explain_packet(given, dump)
     else:
-        found = explain_connection(connection or "", datapath)
+        found = explain_connection(connection or "", dump)
     if json:
         sys.stdout.write(to_json(found) + "\n")
     else:
@@ -129,7 +152,9 @@ def _draw(path: Path, found: Explanation) -> None:
 def survey(
     flows: Flows = None,
     connections: Connections = None,
+    ports: Ports = None,
     host: Host = "local",
+    datapath: DatapathName = None,
     *,
     keep_going: KeepGoing = False,
     json: AsJson = False,
@@ -140,7 +165,8 @@ def survey(
     from virtboost.model.document import to_json
     from virtboost.report.flow import survey_lines
 
-    found = survey_of(_datapath(flows, connections, host, keep_going=keep_going))
+    dump, switch = _read(flows, connections, ports, (host, datapath), keep_going=keep_going)
+    found = survey_of(dump, switch)
     if json:
         sys.stdout.write(to_json(found) + "\n")
     else:
@@ -151,7 +177,9 @@ def survey(
 def offload(
     flows: Flows = None,
     connections: Connections = None,
+    ports: Ports = None,
     host: Host = "local",
+    datapath: DatapathName = None,
     *,
     nic: Annotated[str, typer.Option(metavar="FAMILY", help="Which NIC.")] = "connectx-5",
     keep_going: KeepGoing = False,
@@ -168,9 +196,9 @@ def offload(
 
     if nic not in NICS:
         raise InputError(f"--nic {nic}: not one of {', '.join(NICS)}")
-    datapath = _datapath(flows, connections, host, keep_going=keep_going)
-    traversals = [both_of(each, datapath) for each in datapath.connections]
-    found = offload_of(traversals, len(datapath.connections), NICS[nic])
+    dump, _ = _read(flows, connections, ports, (host, datapath), keep_going=keep_going)
+    traversals = [both_of(each, dump) for each in dump.connections]
+    found = offload_of(traversals, len(dump.connections), NICS[nic])
     if json:
         sys.stdout.write(to_json(found) + "\n")
     else:
@@ -197,31 +225,42 @@ def _packet(text: str | None, pcap: Path | None, in_port: str | None) -> Packet 
     return packet_from_bytes(frame, in_port)
 
 
-def _datapath(
-    flows: Path | None, connections: Path | None, host: str, *, keep_going: bool
-) -> Datapath:
-    """Return a datapath from files, or as it is on a host."""
+def _read(
+    flows: Path | None,
+    connections: Path | None,
+    ports: Path | None,
+    live: tuple[str, str | None],
+    *,
+    keep_going: bool,
+) -> tuple[Datapath, Switch]:
+    """Return a datapath from files, or as it is on a host, by the name that it has there."""
+    from contextlib import ExitStack
+
     from virtboost.flow.connection import read_connections
     from virtboost.flow.datapath import Datapath
     from virtboost.flow.megaflow import read_flows
+    from virtboost.flow.switch import Switch, read_switch, with_names
 
     broken: list[ParseError] | None = [] if keep_going else None
-    if flows is None:
-        if connections is not None:
-            raise InputError("flow: --connections FILE goes with --flows FILE")
-        told = _live(host)
+    sources: list[tuple[Iterable[str], str]] = []
+    with ExitStack() as stack:
+        if flows is None:
+            if connections is not None or ports is not None:
+                raise InputError("flow: --connections and --ports go with --flows FILE")
+            for what, text in _live(*live).items():
+                sources.append((text.splitlines(), f"{live[0]}:{what}"))
+        else:
+            for path in (flows, connections, ports):
+                sources.append((stack.enter_context(_lines(path)), str(path)))
+        (megaflows, of_flows), (tracked, of_tracked), (shown, of_shown) = sources
+        known = flows is None or ports is not None
+        switch = read_switch(shown, of_shown) if known else Switch()
         found = Datapath(
-            read_flows(told[0].splitlines(), f"{host}:dump-flows", broken=broken),
-            read_connections(told[1].splitlines(), f"{host}:dump-conntrack", broken=broken),
+            with_names(read_flows(megaflows, of_flows, broken=broken), switch),
+            read_connections(tracked, of_tracked, broken=broken),
         )
-    else:
-        with _lines(flows) as lines, _lines(connections) as tracked:
-            found = Datapath(
-                read_flows(lines, str(flows), broken=broken),
-                read_connections(tracked, str(connections), broken=broken),
-            )
     _tell(broken or [])
-    return found
+    return found, switch
 
 
 @contextmanager
@@ -239,30 +278,71 @@ def _lines(path: Path | None) -> Iterator[Iterable[str]]:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _live(host: str) -> tuple[str, str]:
-    """Return the dumps of a running switch."""
-    from virtboost.transport.source import Command
+def _live(host: str, datapath: str | None) -> dict[str, str]:
+    """Return what a running switch answers, by what it is about."""
+    from virtboost.flow.switch import FEATURES, read_switch, section
 
-    questions = (("dpctl/dump-flows", "-m"), ("dpctl/dump-conntrack", "-m", "-s"))
+    with _asking(host) as ask:
+        (known,) = ask((("dpctl/dump-dps",),))
+        name = _chosen(known.split(), datapath, host)
+        flows, connections, ports, bridges = ask(
+            (
+                ("dpctl/dump-flows", "-m", name),
+                ("dpctl/dump-conntrack", "-m", "-s", name),
+                ("dpctl/show", name),
+                ("dpif/show",),
+            )
+        )
+        shown = section(bridges.splitlines(), name)
+        names = read_switch(shown, f"{host}:dpif/show").bridges
+        features = ask(((FEATURES, names[0]),)) if names else []
+    return {
+        "dump-flows": flows,
+        "dump-conntrack": connections,
+        "dpif/show": "\n".join((*shown, ports, *features)),
+    }
+
+
+def _chosen(known: list[str], datapath: str | None, host: str) -> str:
+    """Return the datapath that is meant."""
+    if datapath is None and len(known) == 1:
+        return known[0]
+    if datapath in known:
+        return str(datapath)
+    if not known:
+        raise InputError(f"{host}: no datapath: no bridge is there")
+    raise InputError(f"{host}: --datapath NAME: one of {', '.join(known)}")
+
+
+@contextmanager
+def _asking(host: str) -> Iterator[Callable[[Sequence[tuple[str, ...]]], list[str]]]:
+    """Give a function that asks ovs-vswitchd of a host: here through its socket, kept open."""
     if host == "local":
         from virtboost.transport.unixctl import Unixctl
 
         with Unixctl() as daemon:
-            flows, connections = (daemon.ask(*question) for question in questions)
-        return flows, connections
+            yield lambda questions: [daemon.ask(*question) for question in questions]
+    else:
+        reader = readers([host])[0]
+        yield lambda questions: _answers(reader, questions)
+
+
+def _answers(reader: Reader, questions: Sequence[tuple[str, ...]]) -> list[str]:
+    from virtboost.transport.source import Command
+
     commands = [
-        Command(f"flow-{number}", ("ovs-appctl", "--timeout=20", *question))
-        for number, question in enumerate(questions)
+        Command(" ".join(question), ("ovs-appctl", "--timeout=20", *question))
+        for question in questions
     ]
-    capture = readers([host])[0].read(commands)
+    capture = reader.read(commands)
     texts = []
     for command in commands:
         outputs = capture.outputs(command)
         if not outputs or outputs[0].status != 0:
             problem = outputs[0].stderr.partition("\n")[0] if outputs else "no answer"
-            raise InputError(f"{host}: {' '.join(command.argv)}: {problem}")
+            raise InputError(f"{reader.name}: {' '.join(command.argv)}: {problem}")
         texts.append(outputs[0].stdout)
-    return texts[0], texts[1]
+    return texts
 
 
 def _tell(broken: list[ParseError]) -> None:

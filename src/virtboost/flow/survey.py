@@ -23,6 +23,7 @@ from virtboost.flow.megaflow import Megaflow
 from virtboost.flow.packet import Packet
 from virtboost.flow.record import METADATA
 from virtboost.flow.refusal import REASONS, Refusal
+from virtboost.flow.switch import Switch
 
 ONWARD = frozenset(("recirc", "tnl_pop"))
 """Actions after which a packet is looked up again."""
@@ -72,6 +73,8 @@ class Survey(Struct, frozen=True, kw_only=True):
     """What a dump says of its traffic."""
 
     schema: Literal["virtboost.flow-survey/1"] = "virtboost.flow-survey/1"
+    switch: Switch
+    """The datapath itself, as far as it was told."""
     megaflows: int
     """In the dump."""
     connections: int
@@ -103,7 +106,7 @@ class _Verdict(NamedTuple):
     refusal: Refusal | None
 
 
-def survey(datapath: Datapath) -> Survey:
+def survey(datapath: Datapath, switch: Switch) -> Survey:
     """Return what a dump says of its traffic."""
     verdicts = [_verdict(rule, datapath) for rule in datapath.rules if not _goes_on(rule.megaflow)]
     packets = sum(each.megaflow.packets for each in verdicts)
@@ -114,6 +117,7 @@ def survey(datapath: Datapath) -> Survey:
     suspicious = tuple(_suspicious(datapath))
     most_masks = max(datapath.masks_by_table().values(), default=0)
     return Survey(
+        switch=switch,
         megaflows=len(datapath.rules),
         connections=len(datapath.connections),
         packets=packets,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from virtboost.flow.explain import ExplainedEntry, Explanation
 from virtboost.flow.offload import Offload
 from virtboost.flow.survey import Survey
+from virtboost.flow.switch import Switch
 from virtboost.model.wording import size
 from virtboost.report.columns import wrapped
 
@@ -43,6 +45,7 @@ def survey_lines(found: Survey, *, width: int) -> Iterator[str]:
         found: What was found.
         width: Columns of the terminal.
     """
+    yield from _switch(found.switch, width)
     yield f"{found.megaflows:,} megaflows, {found.connections:,} connections"
     share = found.normalised_packets / found.packets if found.packets else 0.0
     yield from wrapped(
@@ -69,6 +72,20 @@ def survey_lines(found: Survey, *, width: int) -> Iterator[str]:
         yield from wrapped(f"suspicious: {mask.in_port}: {text}", width, hang=4)
     for text in found.advice:
         yield from wrapped(f"advice: {text}", width, hang=4)
+
+
+def _switch(switch: Switch, width: int) -> Iterator[str]:
+    if switch.name is None:
+        return
+    kinds = Counter(port.kind for port in switch.ports)
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    yield from wrapped(f"{switch.name}: {len(switch.ports)} ports ({told})", width)
+    for tunnel in switch.tunnels[:SHOWN]:
+        options = ", ".join(f"{key}={value}" for key, value in sorted(tunnel.options.items()))
+        text = f"tunnel {tunnel.name} of {tunnel.bridge}: {tunnel.kind} {options}"
+        yield from wrapped(text, width, indent=2)
+    if len(switch.tunnels) > SHOWN:
+        yield f"  and {len(switch.tunnels) - SHOWN:,} tunnels more"
 
 
 def offload_lines(found: Offload, *, width: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ from virtboost.flow.connection import read_connections
 from virtboost.flow.datapath import Datapath
 from virtboost.flow.megaflow import read_flows
 from virtboost.flow.survey import Survey, survey
+from virtboost.flow.switch import Switch
 
 FLOWS = (CASES / "flow" / "vxlan-ct-3.1.flows").read_text().splitlines()
 
@@ -18,9 +19,10 @@ PLAIN = "recirc_id(0),in_port(v1),eth_type(0x0800),ipv4(src=10.0.0.1/0.0.0.0,dst
 
 
 def found(flows: list[str], connections: list[str] | None = None) -> Survey:
-    return survey(
-        Datapath(read_flows(flows, "flows"), read_connections(connections or [], "connections"))
+    datapath = Datapath(
+        read_flows(flows, "flows"), read_connections(connections or [], "connections")
     )
+    return survey(datapath, Switch())
 
 
 def test_all_of_a_real_dump_becomes_one_lookup() -> None:
