@@ -3,7 +3,8 @@
 A guest goes where it takes the least from what the fleet could still run.  For each flavor that was
 asked for, a server has so many slots (for a guest of two cells on two nodes, the closed form of
 arXiv 2604.15033); a placement costs the slots that it takes, weighed by how often that flavor is
-asked for and how few slots of it are left (a fragmentation gradient, as in FGD, USENIX ATC 2023).
+asked for and how few slots of it are left (a fragmentation gradient, as in FGD, USENIX ATC 2023),
+and a little for what of a node it leaves out of proportion.
 A server that runs nothing is opened only where no open one has room; then one that takes much of
 what is asked for, so that few are needed, and strands little: one whose memory and pCPUs are in
 proportion to it.
@@ -38,6 +39,9 @@ Rows = NDArray[np.intp]
 
 OPEN_LARGE = 0.025
 """For requests that come one by one."""
+
+SKEW = 0.01
+"""Slots that a pCPU is worth which is left without its memory, or memory without its pCPUs."""
 
 REWEIGH = 50
 """Decisions between two countings of the slots of all servers."""
@@ -276,6 +280,7 @@ class Fleet:
         chosen = feasible if opening else there
         rows = np.flatnonzero(chosen.any(1))
         cost = self._loss(flavor, rows) + self._sets.detour(rows, flavor.cells)
+        cost += SKEW * self._sets.sum(self._skewed(flavor, rows), flavor.cells)
         if opening:
             cost -= self._open_large * self._worth[rows][:, None]
         cost[~chosen[rows]] = np.inf
@@ -299,6 +304,18 @@ class Fleet:
                 left[:, nodes] = after[:, nodes]
                 lost[:, number] += weight * (slots - _slots(left, other.cells))
         return lost
+
+    def _skewed(self, flavor: Flavor, rows: Rows) -> Counts:
+        """Return (row, node) -> how many pCPUs more one cell leaves without their memory.
+
+        Or memory without its pCPUs, counted in these; in proportion to all that is asked for.
+        """
+        vcpus, size = _demand(self._asked)
+        bytes_per_pcpu = size / vcpus
+        over = self._cpus[rows] - self._memory[rows] / bytes_per_pcpu
+        taken = flavor.vcpus - flavor.memory_bytes / bytes_per_pcpu
+        more: Counts = np.abs(over - taken) - np.abs(over)
+        return more
 
     def _weighed(self) -> list[tuple[Flavor, float]]:
         """Return the flavors with their weights, counted anew now and then."""
@@ -431,13 +448,19 @@ def _worth(cpus: Counts, memory: Counts, asked: Counter[Flavor]) -> Counts:
     Each beside the average server: of what is asked for, in its mean proportion of memory to pCPUs,
     twice the share that its nodes take, less the pCPUs and the memory that are over then.
     """
-    vcpus = sum(count * flavor.cells * flavor.vcpus for flavor, count in asked.items())
-    size = sum(count * flavor.cells * flavor.memory_bytes for flavor, count in asked.items())
+    vcpus, size = _demand(asked)
     shares = (cpus / vcpus, memory / size)
     taken = np.minimum(*shares)
     over = sum(_relative(share - taken, share) for share in shares)
     worth: Counts = 2 * _relative(taken, taken) - over
     return worth
+
+
+def _demand(asked: Counter[Flavor]) -> tuple[int, int]:
+    """Return vCPUs and bytes of memory of all that was asked for."""
+    vcpus = sum(count * flavor.cells * flavor.vcpus for flavor, count in asked.items())
+    size = sum(count * flavor.cells * flavor.memory_bytes for flavor, count in asked.items())
+    return vcpus, size
 
 
 def _relative(values: Counts, beside: Counts) -> Counts:
