@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from ovs.flow.kv import ParseError as TheirError
 from ovs.flow.odp import ODPFlow
 
 from support.cases import CASES
+from support.pipelines import random_case
 from virtboost.errors import ParseError
 from virtboost.flow.connection import read_connections
 from virtboost.flow.field import CT_STATE, TCP_FLAGS, TUNNEL_FLAGS, bits_of
@@ -47,6 +49,8 @@ def theirs(match: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 def number(name: str, value: Any) -> tuple[int | str, int]:
     """Return value and mask of what their library found."""
     full = (1 << bits_of(name)) - 1
+    if hasattr(value, "_ipnet") and value._ipnet is None:
+        return int(value._ip), int(value._mask)
     if hasattr(value, "_ipnet"):
         return int(value._ipnet.ip), int(value._ipnet.netmask)
     if hasattr(value, "_eth"):
@@ -86,6 +90,22 @@ def test_match_and_counters_are_those_of_their_library(text: str) -> None:
     assert match.keys() - {name for name, _ in theirs(expected.match)} <= {"vlan.tpid"}
     assert (ours.packets, ours.bytes) == (expected.info["packets"], expected.info["bytes"])
     assert len(ours.actions) == len(expected.actions)
+
+
+def test_random_pipelines_are_read_alike() -> None:
+    """Of a tag their library has the outer type; ours is behind it, and the tag's is ``vlan.tpid``."""
+    lines = [line for seed in range(150) for line in random_case(random.Random(seed)).flows]
+    compared = 0
+    for line in lines:
+        if "tnl_pop" in line or "encap" in line or "userspace" in line:
+            continue
+        match = {part.name: (part.value, part.mask) for part in flow(line).match.values()}
+        expected = dict(theirs(ODPFlow(line).match))
+        assert {name: match[name] for name in expected} == {
+            name: number(name, value) for name, value in expected.items()
+        }
+        compared += 1
+    assert compared > 200
 
 
 def test_a_tag_and_what_is_behind_it() -> None:
