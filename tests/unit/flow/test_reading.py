@@ -49,10 +49,11 @@ def theirs(match: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 def number(name: str, value: Any) -> tuple[int | str, int]:
     """Return value and mask of what their library found."""
     full = (1 << bits_of(name)) - 1
-    if hasattr(value, "_ipnet") and value._ipnet is None:
-        return int(value._ip), int(value._mask)
     if hasattr(value, "_ipnet"):
-        return int(value._ipnet.ip), int(value._ipnet.netmask)
+        net = value._ipnet  # None: a mask that is no prefix
+        return (
+            (int(value._ip), int(value._mask)) if net is None else (int(net.ip), int(net.netmask))
+        )
     if hasattr(value, "_eth"):
         return int(value._eth), full if value._mask is None else int(value._mask)
     if hasattr(value, "value"):
