@@ -330,6 +330,7 @@ def test_open_vswitch(ovs: None, journal: Journal, tmp_path: Path, back: Back) -
         ask(*VSCTL, "clear", "Open_vSwitch", ".", "other_config")
 
 
+@pytest.mark.xdist_group("files")
 class TestFile:
     FILE = Path("/etc/sysctl.d/virtboost-test.conf")
 

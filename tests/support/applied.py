@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import traceback
 from collections.abc import Callable, Sequence
 
 from support.kernel import changes
@@ -59,6 +60,10 @@ def in_a_child(act: Callable[[], object]) -> int:
     """Run something in a process of its own; return the signal that ended it."""
     pid = os.fork()
     if pid == 0:
-        act()
+        try:
+            act()
+        except BaseException:  # noqa: BLE001 (whatever it is, the child must not go on as a test)
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

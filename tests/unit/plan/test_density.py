@@ -6,13 +6,19 @@ import itertools
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 from msgspec.structs import replace
 
 from support.cases import patched_host
+from support.placements import hosts, workloads
+from virtboost.errors import InputError
 from virtboost.model.cpuset import CpuSet
 from virtboost.model.density import Density, HostDensity
 from virtboost.model.host import Host
+from virtboost.model.workload import Workload
 from virtboost.plan.density_fleet import density
+from virtboost.plan.plan import plan_host
+from virtboost.plan.planned import planned_host
 from virtboost.plan.supply import roams
 from virtboost.report.density import density_lines
 
@@ -218,3 +224,32 @@ def test_the_report_is_aligned_and_says_each_move() -> None:
     assert {len(row) for row in rows} == {len(heads)}
     assert any("torn: nodes 1, 3 -> node" in line for line in lines)
     assert not any({"\x1b", "\u202e"} & set(line) for line in lines)
+
+
+@given(hosts(), workloads())
+@settings(max_examples=40, deadline=None)
+def test_no_host_is_too_odd_for_a_report(host: Host, asked: Workload) -> None:
+    """Of any topology and guests: what moves ends on pCPUs that are online and nobody else's."""
+    try:
+        made = plan_host(host, asked, limit_s=0)
+    except InputError:
+        return
+    runs = planned_host(host, made)
+    found = report(runs)
+    assert len(found.nodes) >= sum(bool(node.cpus) for node in host.topology.numa_nodes)
+    for node in found.nodes:
+        assert node.used_cpus + node.free_cpus <= node.cpus
+        assert 0 <= node.stranded_cpus <= node.free_cpus
+        assert 0 <= node.stranded_bytes <= node.free_bytes
+    places = {
+        guest.name: CpuSet(p for pins in guest.vcpu_pins.values() for p in pins)
+        for guest in runs.running_guests
+    }
+    own = {name: cpus for name, cpus in places.items() if not roams(host.topology, cpus)}
+    for move in found.moves:
+        own.pop(move.name, None)
+    taken = [cpu for cpus in own.values() for cpu in cpus]
+    for move in found.moves:
+        assert (move.to_pcpus or CpuSet()) <= host.topology.online
+        assert not set(move.to_pcpus or ()) & set(taken)
+        taken += move.to_pcpus or ()
