@@ -30,6 +30,8 @@ from virtboost.model.fleet_plan import FleetPlan
 from virtboost.model.host import Host
 from virtboost.model.plan import Plan
 from virtboost.model.workload import Workload
+from virtboost.prove.experiment import Experiment
+from virtboost.prove.spec import Spec
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -44,6 +46,8 @@ DOCUMENTS: dict[str, type] = {
     "flow-explanation": Explanation,
     "flow-survey": Survey,
     "flow-offload": Offload,
+    "prove": Spec,
+    "experiment": Experiment,
     "workload": Workload,
 }
 """The documents that users meet, by the name of their schema."""
@@ -57,6 +61,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("apply",),
     ("status",),
     ("undo",),
+    ("prove",),
     ("flow", "explain"),
     ("flow", "survey"),
     ("flow", "offload"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from lxml import etree
+from msgspec.structs import replace
 
 from support.daemon import ask
 from support.emitted import host, placement
@@ -37,8 +38,11 @@ DEFINED = f"""
 
 
 def planned() -> tuple[GuestPlacement, Host]:
-    """Return where one vCPU goes on this machine, one CPU of which stays the host's."""
-    found = scan(LocalReader())
+    """Return where one vCPU goes on this machine, one CPU of which stays the host's.
+
+    Containers of other tests, which may have the other, are none of its business.
+    """
+    found = replace(scan(LocalReader()), containers=(), guests=())
     guest = GuestRequest(name=NAME, vcpus=1, memory=Size(32 << 20), huge_pages="none", iothreads=1)
     asked = Workload(host=HostShare(cpus=1, memory=Size(1 << 20)), guests=(guest,))
     made = plan_host(found, asked, limit_s=0)

@@ -56,12 +56,12 @@ def apply(
     """Change hosts, one after the other, each setting journalled before it is written."""
     from virtboost.cli.changes import teller
 
-    prepared = _prepare(readers(host), plan, item or (), dry_run=dry_run, persist=persist)
+    prepared = prepare(readers(host), plan, item or (), dry_run=dry_run, persist=persist)
     tell = teller(json)
     if not json:
-        _show(prepared, persist=persist)
+        show(prepared, persist=persist)
     waiting = [each for each in prepared if each.steps and not dry_run]
-    if waiting and not yes and not _agreed(waiting):
+    if waiting and not yes and not agreed(waiting):
         return 1
     done: list[tuple[str, int]] = []
     for each in waiting:
@@ -74,7 +74,7 @@ def apply(
     return 0
 
 
-def _prepare(
+def prepare(
     chosen: Sequence[Reader],
     plan: Path | None,
     items: Sequence[str],
@@ -180,7 +180,8 @@ def _of_items(reader: Reader, items: Sequence[str]) -> tuple[str | None, Sequenc
     return host.hostname, [change for finding in report.findings for change in finding.changes]
 
 
-def _show(prepared: Sequence[Prepared], *, persist: bool) -> None:
+def show(prepared: Sequence[Prepared], *, persist: bool) -> None:
+    """Print what is to be changed, old value and new."""
     from virtboost.cli.changes import say
     from virtboost.emit.persist import forgotten
 
@@ -205,7 +206,12 @@ def _show_step(step: Step) -> None:
         say(f"    {step.reason}")
 
 
-def _agreed(waiting: Sequence[Prepared]) -> bool:
+def agreed(waiting: Sequence[Prepared]) -> bool:
+    """Ask whether to go on.
+
+    Raises:
+        InputError: There is nobody to ask.
+    """
     if not sys.stdin.isatty():
         raise InputError("apply: there is no terminal to ask on; --yes carries it out")
     count = sum(len(each.steps) for each in waiting)

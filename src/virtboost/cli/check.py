@@ -119,7 +119,7 @@ def check(
 
 
 def _write_plan(path: Path, results: Sequence[Checked | VirtboostError]) -> None:
-    from virtboost.cli.plan import write_plan
+    from virtboost.cli.userfile import write_document
     from virtboost.model.plan import Plan
 
     checked = [one for one in results if isinstance(one, tuple)]
@@ -127,4 +127,4 @@ def _write_plan(path: Path, results: Sequence[Checked | VirtboostError]) -> None
         raise InputError(f"--fix-plan is for one host that can be read; there are {len(checked)}")
     report = checked[0][1]
     changes = tuple(change for finding in report.findings for change in finding.changes)
-    write_plan(path, Plan(hostname=report.hostname, changes=changes))
+    write_document(path, Plan(hostname=report.hostname, changes=changes))

@@ -114,6 +114,7 @@ def plan(
         return plan_fleet(
             fleet, requests, online=online, headroom=headroom, explain=explain, json=json
         )
+    from virtboost.cli.userfile import write_document
     from virtboost.plan.plan import plan_host
     from virtboost.scan.host import scan
 
@@ -128,7 +129,7 @@ def plan(
     wanted = asked or _running(found)
     made = plan_host(found, wanted, limit_s=limit)
     if output is not None:
-        write_plan(output, made)
+        write_document(output, made)
     if emit is not None:
         print_emitted(emit, made, found, wanted, domain)
     elif script:
@@ -155,21 +156,6 @@ def _running(host: Host) -> Workload:
     if not found.requests():
         raise InputError("--running: no guest runs, and no container with pCPUs of its own")
     return found
-
-
-def write_plan(path: Path, made: Plan) -> None:
-    """Write a plan so that it is there whole or not at all.
-
-    Raises:
-        InputError: It cannot be written.
-    """
-    from virtboost.model.document import to_json
-    from virtboost.transport.recorded import write_whole
-
-    try:
-        write_whole(path.resolve(), f"{to_json(made)}\n".encode())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _draw(path: Path, name: str, host: Host, made: Plan, *, quiet: bool) -> None:

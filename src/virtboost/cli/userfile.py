@@ -25,3 +25,18 @@ def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise ParseError(str(path), "not text in UTF-8") from error
+
+
+def write_document(path: Path, document: object) -> None:
+    """Write a document as JSON, so that it is there whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    from virtboost.model.document import to_json
+    from virtboost.transport.recorded import write_whole
+
+    try:
+        write_whole(path.resolve(), f"{to_json(document)}\n".encode())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""Experiments: a change measured against itself undone, in an order that drift cannot fake."""
