@@ -47,21 +47,56 @@ class Rule:
         return int(self.recirculation), str(port)
 
 
+class Space:
+    """Megaflows of one mask, by the values that they have under it."""
+
+    def __init__(self, mask: Mask) -> None:
+        """Begin without any."""
+        self._mask = mask
+        self._rules: list[tuple[tuple[int, ...], Rule]] = []
+        self._by_known: dict[tuple[int, ...], dict[tuple[int, ...], list[Rule]]] = {}
+
+    def add(self, values: tuple[int, ...], rule: Rule) -> None:
+        """Add a megaflow."""
+        self._rules.append((values, rule))
+
+    def matching(self, record: Record) -> Iterator[Rule]:
+        """Yield the megaflows that may match a packet: one lookup by the fields that are known."""
+        known = [record.known(name) for name, _ in self._mask]
+        numbers = tuple(
+            number
+            for number, (_, bits) in enumerate(self._mask)
+            if known[number].mask & bits == bits
+        )
+        if numbers not in self._by_known:
+            self._by_known[numbers] = self._indexed(numbers)
+        values = tuple(known[number].value & self._mask[number][1] for number in numbers)
+        found = self._by_known[numbers].get(values, ())
+        if len(numbers) == len(self._mask):
+            yield from found
+        else:
+            yield from (rule for rule in found if _accepted(rule.parts, record))
+
+    def _indexed(self, numbers: tuple[int, ...]) -> dict[tuple[int, ...], list[Rule]]:
+        index: defaultdict[tuple[int, ...], list[Rule]] = defaultdict(list)
+        for values, rule in self._rules:
+            index[tuple(values[number] for number in numbers)].append(rule)
+        return dict(index)
+
+
 class Datapath:
     """Megaflows by recirculation, port and mask, and connections by zone and direction."""
 
     def __init__(self, flows: Iterable[Megaflow], connections: Iterable[Connection] = ()) -> None:
         """Index a dump."""
-        self._spaces: defaultdict[
-            Bucket, defaultdict[Mask, defaultdict[tuple[int, ...], list[Rule]]]
-        ]
-        self._spaces = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+        self._spaces: dict[Bucket, dict[Mask, Space]] = {}
         self.rules = [Rule(flow) for flow in flows]
         for rule in self.rules:
             numbers = [p for p in rule.parts if isinstance(p.value, int)]
             mask = tuple((part.name, part.mask) for part in numbers)
             values = tuple(int(part.value) & part.mask for part in numbers)
-            self._spaces[rule.bucket][mask][values].append(rule)
+            spaces = self._spaces.setdefault(rule.bucket, {})
+            spaces.setdefault(mask, Space(mask)).add(values, rule)
         self._tracked: dict[tuple[int, Tuple], Tracked] = {}
         self.connections = list(connections)
         for each in self.connections:
@@ -108,22 +143,13 @@ class Datapath:
         return [
             rule
             for port in (record.in_port, EVERY)
-            for rule in self._in_bucket((recirculation, port), record)
+            for space in self._spaces.get((recirculation, port), {}).values()
+            for rule in space.matching(record)
         ]
 
     def tracked(self, zone: int, packet: Tuple) -> Tracked | None:
         """Return the connection of a packet; None: there is none in this zone."""
         return self._tracked.get((zone, packet))
-
-    def _in_bucket(self, bucket: Bucket, record: Record) -> Iterator[Rule]:
-        spaces = self._spaces.get(bucket)
-        for mask, rules in spaces.items() if spaces else ():
-            values = _values(mask, record)
-            if values is not None:
-                yield from rules.get(values, ())
-                continue
-            for found in rules.values():
-                yield from (rule for rule in found if _accepted(rule.parts, record))
 
 
 def _popping(rules: Iterable[Rule]) -> dict[str, tuple[str, ...]]:
@@ -148,17 +174,6 @@ def _seen(
                 key = (int(ends[0].value), int(ends[1].value))
                 found[key] |= set(popping.get(port, (port,)))
     return dict(found)
-
-
-def _values(mask: Mask, record: Record) -> tuple[int, ...] | None:
-    """Return what a packet has under a mask; None: some of it is not known."""
-    values = []
-    for name, bits in mask:
-        known = record.known(name)
-        if known.mask & bits != bits:
-            return None
-        values.append(known.value & bits)
-    return tuple(values)
 
 
 def _accepted(parts: Iterable[Part], record: Record) -> bool:
