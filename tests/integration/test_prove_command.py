@@ -135,3 +135,21 @@ def test_interrupted_the_host_is_as_it_was(asked: Path, before: str) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
     assert SETTING.read_text() == before
+
+
+def test_what_waits_for_a_reboot_is_refused(asked: Path) -> None:
+    path = "/etc/sysctl.d/virtboost-prove.conf"
+    change = {"kind": "file-edit", "path": path, "before": None, "after": "vm.swappiness = 1\n"}
+    plan = {"schema": "virtboost.plan/1", "hostname": socket.gethostname(), "changes": [change]}
+    (asked.parent / "fix.json").write_text(json.dumps(plan))
+    done = run(asked, "--yes")
+    assert done.returncode == 2
+    assert "takes effect" in done.stderr
+    assert not Path(path).exists()
+
+
+def test_without_a_terminal_nobody_agrees(asked: Path, before: str) -> None:
+    done = run(asked)
+    assert done.returncode == 2
+    assert "--yes carries it out" in done.stderr
+    assert SETTING.read_text() == before

@@ -55,6 +55,7 @@ def prove(
     )
     if not prepared.steps:
         raise InputError(f"{asked.plan}: nothing to change: everything is as wanted already")
+    _require_at_once(prepared)
     if not json:
         show([prepared], persist=False)
     if not yes and not agreed([prepared]):
@@ -85,6 +86,16 @@ def _require_clean() -> None:
     left = [each for each in journal().changesets(HERE) if each.open]
     if left:
         raise InputError(f"changeset {left[-1].id} is not undone: virtboost undo {left[-1].id}")
+
+
+def _require_at_once(prepared: Prepared) -> None:
+    """Refuse changes that are not in force while it would measure."""
+    from virtboost.apply.tool import waits
+
+    for step in prepared.steps:
+        later = waits(step.setting.path)
+        if later is not None:
+            raise InputError(f"{step.setting.path}: takes effect {later}: nothing to measure here")
 
 
 def _bench(spec: Spec, prepared: Prepared) -> Bench:
