@@ -162,7 +162,8 @@ class State:
         if len(self.stack) < 2:
             raise Stopped("nothing inside")
         outer = self.stack.pop(0)
-        self.metadata |= {
+        self.metadata = {
+            **FORGOTTEN,
             "tunnel.src": outer["ipv4.src"],
             "tunnel.dst": outer["ipv4.dst"],
             "tunnel.tos": outer["ipv4.tos"],

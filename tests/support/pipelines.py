@@ -211,6 +211,12 @@ class _Builder:
                     ),
                 )
             ]
+        if draw < 0.25 and len(self.stack) == 1:
+            return [
+                ("push", HEADER),
+                ("set", "eth.dst", 0x020000000009, full("eth.dst")),
+                ("output", "p0"),
+            ]
         if draw < 0.55 and len(self.stack) == 1:
             return [("push", HEADER), ("output", "p0")]
         return [("output", "v2")]

@@ -82,10 +82,8 @@ def answers(packet: Packet, entry: IntegratedEntry) -> Iterator[Packet]:
         outer = _turned(moved.push.fields)
         yield Packet(in_port=moved.output, headers=(outer, inner))
     elif moved.push is not None:
-        tunnel = {
-            f"tunnel.{name.removeprefix('tunnel.').removeprefix('ipv4.')}": value
-            for name, value in _turned(moved.push.fields).items()
-        }
+        turned = _turned(moved.push.fields)
+        tunnel = {name: value for name, value in turned.items() if name.startswith("tunnel.")}
         yield Packet(in_port=moved.output, headers=(inner,), tunnel=tunnel)
     else:
         yield Packet(in_port=moved.output, headers=(inner,))
@@ -137,6 +135,7 @@ def _accepts(part: Part, packet: Packet, popped: int) -> bool:
     level = 0 if name != part.name else popped
     if level >= len(packet.headers):
         return False
-    stack = packet.tunnel if name.startswith("tunnel.") and not popped else packet.headers[level]
+    metadata = name.startswith("tunnel.") and not popped
+    stack = (packet.tunnel or {}) if metadata else packet.headers[level]
     value = stack.get(name, 0)
     return isinstance(part.value, int) and (value ^ part.value) & part.mask == 0

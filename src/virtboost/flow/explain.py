@@ -117,11 +117,15 @@ def _seen(connection: Connection, both: Both) -> bool:
 
 
 def packets_of(connection: Connection, datapath: Datapath) -> Iterator[Packet]:
-    """Yield packets of a connection's original direction at every port, bare and in a tunnel."""
+    """Yield packets of a connection's original direction, as they may come in.
+
+    At every port: bare, in a tunnel, and out of one already.
+    """
     fields = tuple_fields(connection.original)
     for port in datapath.ports(connection.original):
         yield Packet(in_port=port, headers=(fields,))
         yield Packet(in_port=port, headers=({}, fields))
+        yield Packet(in_port=port, headers=(fields,), tunnel={})
 
 
 def explanation(both: Both) -> Explanation:

@@ -239,7 +239,7 @@ def _valued(name: str, part: Part) -> str:
 def _actions(entry: IntegratedEntry) -> Iterator[str]:
     """Yield the words of the actions, each piped into the next."""
     moved = entry.transposition
-    if moved.pop:
+    if moved.pop or any(part.name.startswith("tunnel.") for part in entry.match):
         yield from ("action", "tunnel_key", "unset", "pipe")
     if moved.pop_vlan:
         yield from ("action", "vlan", "pop", "pipe")

@@ -30,8 +30,9 @@ class Packet(Struct, frozen=True, kw_only=True):
     An outer stack that is VXLAN has ``tunnel.tun_id`` and ``tunnel.flags`` too; the datapath of
     OVS 3.1 does not set ``df`` in these, whatever the outer header has.
     """
-    tunnel: Mapping[str, int] = {}
-    """Metadata of a packet that came out of a tunnel already, at a tunnel's port."""
+    tunnel: Mapping[str, int] | None = None
+    """Metadata of a packet that came out of a tunnel already, at a tunnel's port, as far as it is
+    known; None: it came out of none."""
 
 
 def packet_of(text: str) -> Packet:
@@ -60,7 +61,9 @@ def packet_of(text: str) -> Packet:
         {k: v for k, v in _numbers(stack) if not (bare and k.startswith("tunnel."))}
         for stack in stacks
     ]
-    return Packet(in_port=in_port, headers=tuple(headers), tunnel=tunnel if bare else {})
+    return Packet(
+        in_port=in_port, headers=tuple(headers), tunnel=tunnel if bare and tunnel else None
+    )
 
 
 def _numbers(stack: Mapping[str, Value]) -> Iterator[tuple[str, int]]:

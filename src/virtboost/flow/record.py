@@ -73,8 +73,8 @@ class Record:
             for level, stack in enumerate(packet.headers)
             for name, value in stack.items()
         }
-        self._popped = bool(packet.tunnel)
-        for name, value in packet.tunnel.items():
+        self._popped = packet.tunnel is not None
+        for name, value in (packet.tunnel or {}).items():
             self._original[-1, name] = Known(_full(name), value)
 
     def known(self, name: str) -> Known:

@@ -33,6 +33,7 @@ REASONS: dict[int, str] = {
     26: "an action that this version does not know",
     27: "packets of its connection go another way by now",
     28: "a field is rewritten whose checksum is not the internet's, or that lies in no fixed place",
+    29: "the tunnel's header is changed, or looked at by a connection tracker, after it was put on",
 }
 
 FOR_PROGRAMS = ("userspace", "sample", "psample")

@@ -183,12 +183,17 @@ def _first_packets(rule: Rule, datapath: Datapath) -> Iterator[Packet]:
     }
     if "tunnel.tun_id" in match:
         outer["tunnel.tun_id"] = int(match["tunnel.tun_id"].value)
+    metadata = {
+        name: int(part.value)
+        for name, part in match.items()
+        if name.startswith("tunnel.") and isinstance(part.value, int)
+    }
     tuples = list(_tuples(match, datapath))
     for sample in [tuple_fields(each) for each in tuples] or [fields]:
         for name in before:
             yield Packet(in_port=name, headers=(outer, sample))
         if not before:
-            yield Packet(in_port=str(port), headers=(sample,))
+            yield Packet(in_port=str(port), headers=(sample,), tunnel=metadata or None)
 
 
 def _tuples(match: dict[str, Part], datapath: Datapath) -> Iterator[Tuple]:

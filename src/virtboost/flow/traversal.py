@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from virtboost.flow import field
@@ -32,6 +33,12 @@ MAX_RECIRCULATIONS = 6
 """``MAX_RECIRC_DEPTH`` of lib/dpif-netdev.c."""
 
 SENDING = ("output", "tnl_push", "clone", "recirc")
+
+CHANGING = frozenset(("set", "push_vlan", "pop_vlan", "tnl_push", "tnl_pop", "ct"))
+"""Actions that may not follow a tunnel's header: they would be about that."""
+
+TUNNEL_PORT = re.compile(r"[a-z]+_sys(_\d+)?$")
+"""Names of the ports that ovs-vswitchd makes for tunnels, one for each kind and port number."""
 
 VLAN_PARTS = ("vlan.tpid", "vlan.vid", "vlan.pcp", "vlan.cfi")
 
@@ -131,6 +138,8 @@ class Traversal:
         act = _ACTS.get(each.name)
         if act is None:
             raise Refused(26, place, each.name)
+        if self._push is not None and each.name in CHANGING:
+            raise Refused(29, place, each.name)
         again = act(self, each.argument, place)
         if again and not last:
             raise Refused(9, place, f"{each.name} is not the last action")
@@ -155,6 +164,8 @@ class Traversal:
     def output(self, argument: str, place: Place) -> bool:
         """Send the packet."""
         if self._tunnel is not None:
+            if TUNNEL_PORT.match(argument) is None:
+                raise Refused(19, place, f"is {argument} a tunnel's port?")
             self._settle()
             self._push = Push(fields=self._tunnel, port=argument)
             self._step("push", pushed(self._push))
@@ -220,7 +231,7 @@ class Traversal:
         self._record.require_known("tunnel.tun_id")
         self._record.pop(argument)
         self._ports.append(argument)
-        self._record.metadata["recirc_id"] = 0
+        self._record.metadata.clear()
         self._step("pop", argument)
         return True
 

@@ -13,6 +13,7 @@ from virtboost.flow.entry import IntegratedEntry
 from virtboost.flow.field import Part
 from virtboost.flow.megaflow import Megaflow, read_flows
 from virtboost.flow.packet import Packet, packet_of
+from virtboost.flow.refusal import Refusal
 
 COUNTERS = "packets:1, bytes:1, used:0.1s"
 
@@ -105,3 +106,32 @@ def test_a_field_that_an_action_set_is_not_matched_on_the_original() -> None:
     assert accepts(entry, packet_of(RIGHT.replace("8080", "9090")))
     assert [(each.name, each.value) for each in entry.transposition.rewrites] == [("tcp.dst", 80)]
     assert entry.transposition.l4_checksum_delta is None
+
+
+PUSH = "tnl_push(tnl_port(vx),header(size=50,type=4,eth(dst=f8:bc:12:44:34:b6,src=aa:55:aa:55:00:00,dl_type=0x0800),ipv4(src=1.1.2.88,dst=1.1.2.92,proto=17,tos=0,ttl=64,frag=0x4000),udp(src=0,dst=4789,csum=0x0),vxlan(flags=0x8000000,vni=0x64)),out_port(br))"
+
+
+@pytest.mark.parametrize(
+    ("actions", "reason"),
+    [
+        (f"{PUSH},push_vlan(vid=9,pcp=0),p0", 29),
+        (f"{PUSH},set(eth(dst=02:00:00:00:00:09)),p0", 29),
+        (f"{PUSH},{PUSH},p0", 29),
+        (f"{PUSH},ct(zone=1),p0", 29),
+        ("set(tunnel(tun_id=0x64,src=1.1.1.1,dst=2.2.2.2,ttl=64,flags(df|key))),eth0", 19),
+    ],
+)
+def test_what_is_done_to_a_tunnels_header_is_not_left_out(actions: str, reason: int) -> None:
+    line = f"recirc_id(0),in_port(v1),eth_type(0x0800),ipv4(frag=no), {COUNTERS}, actions:{actions}"
+    found = compose(packet_of(RIGHT), Datapath(read_flows([line], "dump")))
+    assert isinstance(found, Refusal)
+    assert found.reason == reason
+
+
+def test_the_kernels_way_to_a_tunnel() -> None:
+    line = f"recirc_id(0),in_port(v1),eth_type(0x0800),ipv4(frag=no), {COUNTERS}, actions:set(tunnel(tun_id=0x64,src=1.1.1.1,dst=2.2.2.2,ttl=64,flags(df|key))),vxlan_sys_4789"
+    found = compose(packet_of(RIGHT), Datapath(read_flows([line], "dump")))
+    assert isinstance(found, IntegratedEntry)
+    assert found.transposition.push is not None
+    assert found.transposition.push.fields["tunnel.tun_id"] == 100
+    assert found.transposition.push.template is None

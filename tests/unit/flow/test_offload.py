@@ -93,3 +93,18 @@ def test_what_does_not_fit_says_why(match: str, actions: str, reason: str) -> No
     told = rule(match, actions)
     assert told.command is None
     assert any(reason in each for each in told.reasons), told.reasons
+
+
+def test_a_kernel_datapath_decapsulates_at_the_tunnels_device() -> None:
+    folder = CASES / "flow"
+    datapath = Datapath(
+        read_flows((folder / "vxlan-ct-kernel.flows").read_text().splitlines(), "flows"),
+        read_connections((folder / "vxlan-ct-3.1.connections").read_text().splitlines(), "ct"),
+    )
+    told = offload([both_of(each, datapath) for each in datapath.connections], 1, NIC)
+    out, back = (each.command or "" for each in told.entries)
+    assert out.endswith("nocsum pipe action mirred egress redirect dev vxlan_sys_4789")
+    assert back.startswith("tc filter add dev vxlan_sys_4789 ingress ")
+    assert back.endswith(
+        "enc_key_id 100 action tunnel_key unset pipe action mirred egress redirect dev tap1"
+    )

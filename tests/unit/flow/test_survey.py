@@ -7,6 +7,7 @@ import pytest
 from support.cases import CASES
 from virtboost.flow.connection import read_connections
 from virtboost.flow.datapath import Datapath
+from virtboost.flow.explain import explain_connection
 from virtboost.flow.megaflow import read_flows
 from virtboost.flow.survey import Survey, survey
 from virtboost.flow.switch import Switch
@@ -105,3 +106,18 @@ def test_many_megaflows_of_one_port_are_no_square() -> None:
         )
     told = found(flows, connections)
     assert (told.packets, told.normalised_packets) == (4000, 4000)
+
+
+def test_a_kernel_datapath_whose_packets_come_out_of_the_tunnel_already() -> None:
+    """Written by hand in the form of the kernel's dumps: two megaflows and a connection each way."""
+    flows = (CASES / "flow" / "vxlan-ct-kernel.flows").read_text().splitlines()
+    told = found(flows, CONNECTIONS)
+    assert (told.packets, told.normalised_packets) == (100, 100)
+    assert (told.lookups_now, told.lookups_then) == (3, 1)
+    datapath = Datapath(read_flows(flows, "flows"), read_connections(CONNECTIONS, "connections"))
+    told_so = explain_connection("10.0.0.1", datapath)
+    assert told_so.normalised
+    assert told_so.forward is not None
+    assert told_so.reverse is not None
+    assert (told_so.forward.in_port, told_so.reverse.in_port) == ("tap1", "vxlan_sys_4789")
+    assert "tunnel.tun_id=0x64" in told_so.reverse.key
