@@ -40,6 +40,9 @@ CHANGING = frozenset(("set", "push_vlan", "pop_vlan", "tnl_push", "tnl_pop", "ct
 TUNNEL_PORT = re.compile(r"[a-z]+_sys(_\d+)?$")
 """Names of the ports that ovs-vswitchd makes for tunnels, one for each kind and port number."""
 
+OF_THE_HOST = ("skb_mark", "skb_priority")
+"""What a packet may bring along that is in none of its bytes."""
+
 VLAN_PARTS = ("vlan.tpid", "vlan.vid", "vlan.pcp", "vlan.cfi")
 
 
@@ -99,6 +102,8 @@ class Traversal:
             )
         best = max(found, key=lambda rule: (rule.megaflow.packets, -rule.megaflow.place.line))
         for part in best.parts:
+            if part.name in OF_THE_HOST and part.name not in self._record.metadata:
+                raise Refused(23, best.megaflow.where(part.name), part.name)
             if not self._record.require(part):
                 raise Refused(25, best.megaflow.where(part.name), part.name)
         for other in found:

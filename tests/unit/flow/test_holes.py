@@ -135,3 +135,12 @@ def test_the_kernels_way_to_a_tunnel() -> None:
     assert found.transposition.push is not None
     assert found.transposition.push.fields["tunnel.tun_id"] == 100
     assert found.transposition.push.template is None
+
+
+def test_a_mark_that_the_host_may_have_set_is_not_taken_for_none() -> None:
+    lines = (
+        f"recirc_id(0),in_port(v1),skb_mark(0/0xff),eth_type(0x0800),ipv4(frag=no), {COUNTERS}, actions:v2",
+    )
+    found = compose(packet_of(RIGHT), Datapath(read_flows(lines, "dump")))
+    assert isinstance(found, Refusal)
+    assert (found.reason, found.detail) == (23, "skb_mark")
