@@ -88,7 +88,8 @@ def explain(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="A packet: 'in_port(p0),eth_type(0x0800),ipv4(src=10.0.0.1,...),tcp(...)'; what "
+            help="A packet as OpenFlow writes it, 'in_port=p0,tcp,nw_src=10.0.0.1,tp_dst=80', or a "
+            "datapath, 'in_port(p0),eth_type(0x0800),ipv4(...)'; in_port is the datapath's. What "
             "is left out may be anything.",
         ),
     ] = None,

@@ -10,6 +10,7 @@ from msgspec import Struct
 from virtboost.errors import InputError
 from virtboost.flow.field import FIELDS, TUNNEL_FLAGS, Kind, Part, Value
 from virtboost.flow.megaflow import fields_by_name, read_fields
+from virtboost.flow.openflow import is_openflow, parts_of
 from virtboost.flow.text import Malformed
 
 IPV4, IPV6, ARP, VLAN, QINQ = 0x0800, 0x86DD, 0x0806, 0x8100, 0x88A8
@@ -36,25 +37,24 @@ class Packet(Struct, frozen=True, kw_only=True):
 
 
 def packet_of(text: str) -> Packet:
-    """Read a packet as ``odp`` writes it: ``in_port(p0),eth_type(0x0800),ipv4(src=10.0.0.1,...)``.
+    """Read a packet that a person wrote, in either syntax of Open vSwitch.
 
-    Fields that are left out may have any value; ``in_port=p0`` is understood too, and ``+`` before
-    the inner stack of a VXLAN packet.
+    As a datapath writes it, ``in_port(p0),eth_type(0x0800),ipv4(src=10.0.0.1,...)``, or as OpenFlow
+    does, ``in_port=p0,tcp,nw_src=10.0.0.1``.  Fields that are left out may have any value.  ``+ ``
+    is before the inner stack of a VXLAN packet.
 
     Raises:
-        InputError: It is not of this form.
+        InputError: It is of neither form.
     """
     stacks: list[dict[str, Value]] = []
     for stack in text.split("+ "):
-        spelled = _spelled(stack.strip().rstrip(","))
         try:
-            parts = fields_by_name(read_fields(spelled)).values()
+            stacks.append(_written(stack.strip().rstrip(",")))
         except Malformed as error:
             raise InputError(f"packet: column {error.offset + 1}: {error.problem}") from None
-        stacks.append({part.name: part.value for part in parts if part.mask})
     in_port = stacks[0].pop("in_port", None)
     if not isinstance(in_port, str):
-        raise InputError("packet: it needs an in_port(...)")
+        raise InputError("packet: it needs an in_port")
     tunnel = {k: v for k, v in _numbers(stacks[0]) if k.startswith("tunnel.")}
     bare = len(stacks) == 1
     headers = [
@@ -64,6 +64,13 @@ def packet_of(text: str) -> Packet:
     return Packet(
         in_port=in_port, headers=tuple(headers), tunnel=tunnel if bare and tunnel else None
     )
+
+
+def _written(text: str) -> dict[str, Value]:
+    if is_openflow(text):
+        return parts_of(text)
+    parts = fields_by_name(read_fields(_spelled(text))).values()
+    return {part.name: part.value for part in parts if part.mask}
 
 
 def _numbers(stack: Mapping[str, Value]) -> Iterator[tuple[str, int]]:
