@@ -49,7 +49,7 @@ def _plus(
         return None
     words = zip(_words(before, name, shift), _words(after, name, shift), strict=True)
     for old, new in words:
-        delta = _folded(delta + (~old & 0xFFFF) + new)
+        delta = folded(delta + (~old & 0xFFFF) + new)
     return delta
 
 
@@ -59,7 +59,8 @@ def _words(value: int, name: str, shift: int) -> Iterator[int]:
         yield value >> at & 0xFFFF
 
 
-def _folded(number: int) -> int:
+def folded(number: int) -> int:
+    """Return a sum in ones' complement arithmetic of 16 bits."""
     while number > 0xFFFF:
         number = (number & 0xFFFF) + (number >> 16)
     return number

@@ -12,14 +12,15 @@ Source: the composition of VFP (NSDI 2017, section 6) and of ``nfp_flower`` in L
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from virtboost.flow.connection import Tuple
 from virtboost.flow.datapath import Datapath
 from virtboost.flow.entry import IntegratedEntry
-from virtboost.flow.field import Part
+from virtboost.flow.field import TCP_FLAGS, Part
 from virtboost.flow.packet import Packet
+from virtboost.flow.protocol import IP_NAMES, IPV4, IPV6
 from virtboost.flow.refusal import Refusal, Refused
 from virtboost.flow.traversal import Traversal
 
@@ -61,49 +62,44 @@ def compose_both(packet: Packet, datapath: Datapath) -> Both:
     forward = compose(packet, datapath)
     if isinstance(forward, Refusal) or not forward.connections:
         return Both(forward, None)
-    reverse: IntegratedEntry | Refusal | None = None
-    for answer in answers(packet, forward):
-        reverse = compose(answer, datapath)
-        if isinstance(reverse, IntegratedEntry):
-            break
-    return Both(forward, reverse)
+    back = answer(forward)
+    return Both(forward, None if back is None else compose(back, datapath))
 
 
-def answers(packet: Packet, entry: IntegratedEntry) -> Iterator[Packet]:
-    """Yield packets that answer those of an entry, at the port where these leave."""
-    moved = entry.transposition
-    last = entry.connections[-1]
+def answer(entry: IntegratedEntry) -> Packet | None:
+    """Return a packet that answers those of an entry, at the port where these leave.
+
+    None: they are dropped.
+    """
+    moved, last = entry.transposition, entry.connections[-1]
     connection = last.connection
-    sent = connection.original if last.reply else connection.reply
-    inner = tuple_fields(sent)
+    inner = tuple_fields(connection.original if last.reply else connection.reply)
     if moved.output is None:
-        return
-    if moved.push is not None and moved.push.template is not None:
-        outer = _turned(moved.push.fields)
-        yield Packet(in_port=moved.output, headers=(outer, inner))
-    elif moved.push is not None:
-        turned = _turned(moved.push.fields)
-        tunnel = {name: value for name, value in turned.items() if name.startswith("tunnel.")}
-        yield Packet(in_port=moved.output, headers=(inner,), tunnel=tunnel)
-    else:
-        yield Packet(in_port=moved.output, headers=(inner,))
+        return None
+    if moved.push is None:
+        return Packet(in_port=moved.output, headers=(inner,))
+    turned = _turned(moved.push.fields)
+    if moved.push.template is not None:
+        return Packet(in_port=moved.output, headers=(turned, inner))
+    tunnel = {name: value for name, value in turned.items() if name.startswith("tunnel.")}
+    return Packet(in_port=moved.output, headers=(inner,), tunnel=tunnel)
 
 
 def tuple_fields(packet: Tuple) -> dict[str, int]:
     """Return the fields of a packet of one direction of a connection."""
     version = f"ipv{packet.version}"
     found = {
-        "eth_type": 0x0800 if packet.version == 4 else 0x86DD,
+        "eth_type": IPV4 if packet.version == 4 else IPV6,
         f"{version}.src": packet.source,
         f"{version}.dst": packet.destination,
         f"{version}.proto": packet.protocol,
         f"{version}.frag": 0,
     }
-    name = {6: "tcp", 17: "udp"}.get(packet.protocol)
-    if name is not None:
+    name = IP_NAMES.get(packet.protocol)
+    if name in ("tcp", "udp"):
         found |= {f"{name}.src": packet.source_port, f"{name}.dst": packet.destination_port}
     if name == "tcp":
-        found["tcp_flags"] = 0x10
+        found["tcp_flags"] = TCP_FLAGS["ack"]
     return found
 
 

@@ -8,13 +8,11 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from msgspec import Struct
 
 from virtboost.errors import ParseError
-from virtboost.flow.text import Malformed, Place, pairs
+from virtboost.flow.protocol import IP_NAMES
+from virtboost.flow.text import Malformed, Place, pairs, read_lines
 
-PROTOCOLS = {
-    "icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "icmpv6": 58, "sctp": 132,
-    "udplite": 136,
-}  # fmt: skip
-"""IANA numbers of the names that a line begins with."""
+PROTOCOLS = {name: number for number, name in IP_NAMES.items()}
+"""Numbers of the names that a line begins with."""
 
 TCP_STATES = frozenset(
     (
@@ -60,8 +58,7 @@ class Tuple(Struct, frozen=True, gc=False):
         source, destination = str(kind(self.source)), str(kind(self.destination))
         if self.version == 6:
             source, destination = f"[{source}]", f"[{destination}]"
-        names = {number: name for name, number in PROTOCOLS.items()}
-        protocol = names.get(self.protocol, str(self.protocol))
+        protocol = IP_NAMES.get(self.protocol, str(self.protocol))
         return f"{protocol} {source}{ports[0]} -> {destination}{ports[1]}"
 
 
@@ -101,21 +98,13 @@ def read_connections(
     Raises:
         ParseError: A line is no connection, with line and column.
     """
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text:
-            continue
-        place = Place(source, number)
-        try:
-            yield _connection(text, place)
-        except Malformed as error:
-            wrong = place.error(error.problem, error.offset)
-            if broken is None:
-                raise wrong from None
-            broken.append(wrong)
+    return read_lines(lines, source, _connection, broken)
 
 
-def _connection(text: str, place: Place) -> Connection:
+def _connection(line: str, place: Place) -> Connection | None:
+    text = line.strip()
+    if not text:
+        return None
     protocol, _, _ = text.partition(",")
     number = PROTOCOLS.get(protocol) if not protocol.isdecimal() else int(protocol)
     if number is None:

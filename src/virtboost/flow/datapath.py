@@ -24,7 +24,7 @@ EVERY = ""
 class Rule:
     """A megaflow with the parts that it matches on."""
 
-    __slots__ = ("megaflow", "parts", "recirculation")
+    __slots__ = ("ends", "megaflow", "parts", "recirculation")
 
     def __init__(self, megaflow: Megaflow) -> None:
         """Take the match of a megaflow apart."""
@@ -32,6 +32,7 @@ class Rule:
         recirculation = match.pop("recirc_id", None)
         self.recirculation = 0 if recirculation is None else recirculation.value
         self.megaflow = megaflow
+        self.ends = _ends(match)
         self.parts = tuple(
             sorted((part for part in match.values() if part.mask), key=lambda part: part.name)
         )
@@ -75,7 +76,7 @@ class Space:
         if len(numbers) == len(self._mask):
             yield from found
         else:
-            yield from (rule for rule in found if _accepted(rule.parts, record))
+            yield from (rule for rule in found if record.may_match(rule.parts))
 
     def _indexed(self, numbers: tuple[int, ...]) -> dict[tuple[int, ...], list[Rule]]:
         index: defaultdict[tuple[int, ...], list[Rule]] = defaultdict(list)
@@ -167,14 +168,16 @@ def _seen(
     """Return by source and destination the ports where packets of them came in."""
     found: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
     for rule in rules:
-        match, port = rule.megaflow.match, rule.bucket[1]
-        for version in ("ipv4", "ipv6"):
-            ends = [match.get(f"{version}.{end}") for end in ("src", "dst")]
-            if ends[0] is not None and ends[1] is not None:
-                key = (int(ends[0].value), int(ends[1].value))
-                found[key] |= set(popping.get(port, (port,)))
+        if rule.ends is not None:
+            port = rule.bucket[1]
+            found[rule.ends] |= set(popping.get(port, (port,)))
     return dict(found)
 
 
-def _accepted(parts: Iterable[Part], record: Record) -> bool:
-    return all(record.accepts(part) for part in parts)
+def _ends(match: Mapping[str, Part]) -> tuple[int, int] | None:
+    """Return source and destination of a megaflow's first packet; None: it was not IP."""
+    for version in ("ipv4", "ipv6"):
+        source, destination = match.get(f"{version}.src"), match.get(f"{version}.dst")
+        if source is not None and destination is not None:
+            return int(source.value), int(destination.value)
+    return None

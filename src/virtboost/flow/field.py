@@ -235,11 +235,21 @@ FIELDS: dict[str, Kind | dict[str, Kind]] = {
 """Fields by name: one value, or parts by name."""
 
 
-def bits_of(name: str) -> int:
-    """Return how many bits a part has, by its full name."""
+def kind_of(name: str) -> Kind:
+    """Return how a part is written, by its full name."""
     field, _, part = name.partition(".")
     kind = FIELDS[field]
-    return kind.bits if isinstance(kind, Kind) else kind[part].bits
+    return kind if isinstance(kind, Kind) else kind[part]
+
+
+def bits_of(name: str) -> int:
+    """Return how many bits a part has, by its full name."""
+    return kind_of(name).bits
+
+
+def full(name: str) -> int:
+    """Return the mask of a whole part."""
+    return (1 << bits_of(name)) - 1
 
 
 @lru_cache(maxsize=1 << 15)

@@ -11,7 +11,7 @@ from virtboost.errors import ParseError
 from virtboost.flow import action, field
 from virtboost.flow.action import Action
 from virtboost.flow.field import Field, Part
-from virtboost.flow.text import ITEM, Malformed, Place, items, not_an_item
+from virtboost.flow.text import ITEM, Malformed, Place, items, not_an_item, read_lines
 
 _STATISTICS = re.compile(
     r"packets:(\d+), bytes:(\d+), used:(never|[\d.]+)s?(?:, (?P<more>.*?))?, ?actions:"
@@ -92,16 +92,7 @@ def read_flows(
     Raises:
         ParseError: A line is no flow, with line and column.
     """
-    for number, line in enumerate(lines, 1):
-        text = line.rstrip()
-        if _HEADING.match(text):
-            continue
-        try:
-            yield _flow(text, Place(source, number))
-        except ParseError as error:
-            if broken is None:
-                raise
-            broken.append(error)
+    return read_lines(lines, source, _flow, broken)
 
 
 def read_actions(text: str, start: int = 0) -> tuple[Action, ...]:
@@ -141,22 +132,22 @@ def read_fields(text: str, start: int = 0, end: int | None = None) -> tuple[Fiel
     return tuple(found)
 
 
-def _flow(text: str, place: Place) -> Megaflow:
+def _flow(line: str, place: Place) -> Megaflow | None:
+    text = line.rstrip()
+    if _HEADING.match(text):
+        return None
     counters = text.find("packets:")
     statistics = _STATISTICS.match(text, counters) if counters >= 0 else None
     if statistics is None:
-        raise place.error(_lacking(text), len(text))
+        raise Malformed(_lacking(text), len(text))
     ufid = _UFID.match(text)
     end = text.rfind(", dp-extra-info:", statistics.end())
     if end < 0 or _EXTRA.match(text, end) is None:
         end = len(text)
-    try:
-        fields = read_fields(text, ufid.end() if ufid else 0, counters)
-        actions = read_actions(text[:end], statistics.end())
-    except Malformed as error:
-        raise place.error(error.problem, max(error.offset, 0)) from None
+    fields = read_fields(text, ufid.end() if ufid else 0, counters)
+    actions = read_actions(text[:end], statistics.end())
     if not actions:
-        raise place.error("no actions", end)
+        raise Malformed("no actions", end)
     used = statistics[3]
     return Megaflow(
         place=place,

@@ -15,17 +15,29 @@ from msgspec import Struct
 from virtboost.flow import spell
 from virtboost.flow.compose import Both
 from virtboost.flow.entry import IntegratedEntry, Push, Rewrite, Transposition
-from virtboost.flow.field import Part, bits_of
+from virtboost.flow.field import Part, bits_of, full
 from virtboost.flow.nic import Nic
-from virtboost.flow.packet import IPV4, IPV6, TCP
+from virtboost.flow.protocol import (
+    ARP,
+    ICMP,
+    ICMPV6,
+    IP_NAMES,
+    IPV4,
+    IPV6,
+    QINQ,
+    SCTP,
+    TCP,
+    UDP,
+)
 from virtboost.flow.refusal import Refusal
 
 LEFT_TO_THE_STACK = ("outer.eth.", "outer.vlan.", "outer.eth_type", "outer.ipv4.frag")
 """Guards on the outer frame, which a rule at the tunnel's device does not see any more."""
 
-PROTOCOLS = {IPV4: "ip", IPV6: "ipv6", 0x0806: "arp"}
+PROTOCOLS = {IPV4: "ip", IPV6: "ipv6", ARP: "arp"}
 
-IP_PROTOCOLS = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmpv6", 132: "sctp"}
+IP_WORDS = {number: IP_NAMES[number] for number in (TCP, UDP, ICMP, ICMPV6, SCTP)}
+"""Protocols that flower knows by name."""
 
 KEYS = {
     "eth.src": "src_mac", "eth.dst": "dst_mac", "ipv4.src": "src_ip", "ipv4.dst": "dst_ip",
@@ -168,7 +180,7 @@ def _protocol(entry: IntegratedEntry) -> str:
     parts = {part.name: part for part in entry.match}
     tagged = parts.get("vlan.tpid")
     if tagged is not None and tagged.value:
-        return "802.1ad" if tagged.value == 0x88A8 else "802.1Q"
+        return "802.1ad" if tagged.value == QINQ else "802.1Q"
     kind = parts.get("eth_type")
     return PROTOCOLS.get(int(kind.value), "all") if kind is not None else "all"
 
@@ -203,7 +215,7 @@ def _match(part: Part) -> Iterator[str]:
             raise _Unfit(f"flower has no word for {name}")
         yield from (TUNNEL_KEYS[bare], _valued(name.removeprefix("outer."), part))
     elif name.endswith(".proto"):
-        yield from ("ip_proto", IP_PROTOCOLS.get(int(part.value), str(part.value)))
+        yield from ("ip_proto", IP_WORDS.get(int(part.value), str(part.value)))
     elif name.endswith(".frag"):
         if part.value:
             raise _Unfit("a fragment")
@@ -216,20 +228,19 @@ def _match(part: Part) -> Iterator[str]:
 
 def _valued(name: str, part: Part) -> str:
     """Return a value with its mask in flower's words."""
-    number, bits = int(part.value), bits_of(name)
-    full = (1 << bits) - 1
+    number, whole = int(part.value), full(name)
     if name == "tcp_flags":
         return f"{number:#x}/{part.mask:#x}"
     if name == "tunnel.tun_id" or name in WHOLE:
-        if part.mask != full:
+        if part.mask != whole:
             raise _Unfit(f"flower matches the whole of {part.name} only")
         return str(number)
     text = spell.value(name, number)
-    if part.mask == full:
+    if part.mask == whole:
         return text
     if name in PREFIXES:
         length = part.mask.bit_count()
-        if part.mask != full ^ (full >> length):
+        if part.mask != whole ^ (whole >> length):
             raise _Unfit(f"flower matches {part.name} by prefix, not by {part.mask:#x}")
         return f"{text}/{length}"
     mask = spell.value(name, part.mask) if name.startswith("eth.") else f"{part.mask:#x}"
@@ -267,7 +278,7 @@ def _munge(each: Rewrite) -> Iterator[str]:
         raise _Unfit(f"pedit has no word for {each.name}")
     value = spell.value(each.name, each.value)
     yield from ("munge", *MUNGED[each.name].split(), "set", value)
-    if each.mask != (1 << bits_of(each.name)) - 1:
+    if each.mask != full(each.name):
         if bits_of(each.name) > 32:
             raise _Unfit(f"pedit sets the whole of {each.name} only")
         yield from ("retain", f"{each.mask:#x}")

@@ -9,19 +9,20 @@ from collections.abc import Mapping
 
 from virtboost.flow import field
 from virtboost.flow.field import Value
+from virtboost.flow.protocol import ARP, ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP, VLAN
 from virtboost.flow.text import Malformed
 
 PROTOCOLS: Mapping[str, Mapping[str, int]] = {
-    "ip": {"eth_type": 0x0800},
-    "ipv6": {"eth_type": 0x86DD},
-    "arp": {"eth_type": 0x0806},
+    "ip": {"eth_type": IPV4},
+    "ipv6": {"eth_type": IPV6},
+    "arp": {"eth_type": ARP},
     **{
-        name: {"eth_type": 0x0800, "ipv4.proto": number}
-        for name, number in (("tcp", 6), ("udp", 17), ("icmp", 1), ("sctp", 132))
+        name: {"eth_type": IPV4, "ipv4.proto": number}
+        for name, number in (("tcp", TCP), ("udp", UDP), ("icmp", ICMP), ("sctp", SCTP))
     },
     **{
-        name: {"eth_type": 0x86DD, "ipv6.proto": number}
-        for name, number in (("tcp6", 6), ("udp6", 17), ("icmp6", 58), ("sctp6", 132))
+        name: {"eth_type": IPV6, "ipv6.proto": number}
+        for name, number in (("tcp6", TCP), ("udp6", UDP), ("icmp6", ICMPV6), ("sctp6", SCTP))
     },
 }
 """Words without a value."""
@@ -82,19 +83,19 @@ def parts_of(text: str) -> dict[str, Value]:
             part = _name(name, found, offset)
             found[part] = _value(part, value, offset)
     if "vlan.vid" in found:
-        found |= {"vlan.tpid": 0x8100, "vlan.cfi": 1}
+        found |= {"vlan.tpid": VLAN, "vlan.cfi": 1}
     return found
 
 
 def _name(name: str, found: Mapping[str, Value], offset: int) -> str:
     if name in NAMES:
         return NAMES[name]
-    six = found.get("eth_type") == 0x86DD
+    six = found.get("eth_type") == IPV6
     if name in OF_IP:
         return OF_IP[name][six]
     protocol = found.get("ipv6.proto" if six else "ipv4.proto")
-    if name in ("tp_src", "tp_dst") and protocol in (6, 17):
-        return f"{'tcp' if protocol == 6 else 'udp'}.{name[3:]}"
+    if name in ("tp_src", "tp_dst") and protocol in (TCP, UDP):
+        return f"{'tcp' if protocol == TCP else 'udp'}.{name[3:]}"
     raise Malformed(f"unknown field {name[:30]!r}, or not of this protocol", offset)
 
 

@@ -8,14 +8,23 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from virtboost.errors import InputError
-from virtboost.flow.field import FIELDS, TUNNEL_FLAGS, Kind, Part, Value
+from virtboost.flow.field import FIELDS, TUNNEL_FLAGS, Kind, Value
 from virtboost.flow.megaflow import fields_by_name, read_fields
 from virtboost.flow.openflow import is_openflow, parts_of
+from virtboost.flow.protocol import (
+    ARP,
+    ICMP,
+    ICMPV6,
+    IPV4,
+    IPV6,
+    QINQ,
+    SCTP,
+    TCP,
+    UDP,
+    VLAN,
+)
 from virtboost.flow.text import Malformed
-
-IPV4, IPV6, ARP, VLAN, QINQ = 0x0800, 0x86DD, 0x0806, 0x8100, 0x88A8
-
-ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
+from virtboost.flow.tunnel import VNI_IS_VALID
 
 VXLAN_PORT = 4789
 """IANA's."""
@@ -122,7 +131,7 @@ def packet_from_bytes(data: bytes, in_port: str) -> Packet:
             if stacks[-1].get("udp.dst") != VXLAN_PORT or len(stacks) > 1:
                 break
             flags, vni = reader.take("!II")
-            if flags != 0x08000000 or vni & 0xFF:
+            if flags != VNI_IS_VALID or vni & 0xFF:
                 break
             stacks[-1]["tunnel.tun_id"] = vni >> 8
     except struct.error:
@@ -191,12 +200,3 @@ def _transport(reader: _Bytes, protocol: int, found: dict[str, int]) -> None:
         kind, code = reader.take("!BB")
         name = "icmp" if protocol == ICMP else "icmpv6"
         found |= {f"{name}.type": kind, f"{name}.code": code}
-
-
-def matches(part: Part, value: Value | None) -> bool:
-    """Tell whether a value is one that a part of a match accepts; None is any."""
-    if part.mask == 0 or value is None:
-        return True
-    if isinstance(value, str) or isinstance(part.value, str):
-        return value == part.value
-    return (value ^ part.value) & part.mask == 0

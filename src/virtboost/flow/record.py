@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from virtboost.flow.field import Part, bits_of
+from virtboost.flow.field import Part, full
 from virtboost.flow.packet import Packet
 
 Source = tuple[int, str]
@@ -69,18 +69,18 @@ class Record:
         self.guards: dict[Source, Known] = {}
         self._symbols: dict[str, Symbol] = {}
         self._original: dict[Source, Known] = {
-            (level, name): Known(_full(name), value)
+            (level, name): Known(full(name), value)
             for level, stack in enumerate(packet.headers)
             for name, value in stack.items()
         }
         self._popped = packet.tunnel is not None
         for name, value in (packet.tunnel or {}).items():
-            self._original[-1, name] = Known(_full(name), value)
+            self._original[-1, name] = Known(full(name), value)
 
     def known(self, name: str) -> Known:
         """Return the bits of a field that are known now."""
         if name in METADATA:
-            return Known(_full(name), self.metadata.get(name, 0))
+            return Known(full(name), self.metadata.get(name, 0))
         symbol = self._symbol(name)
         original = self._original.get(symbol.source, NOTHING) if symbol.source else NOTHING
         rest = original.mask & ~symbol.mask
@@ -92,6 +92,17 @@ class Record:
             return part.name != "in_port" or part.value == self.in_port
         known = self.known(part.name)
         return (known.value ^ part.value) & part.mask & known.mask == 0
+
+    def may_match(self, parts: Iterable[Part]) -> bool:
+        """Tell whether a match may hold: no known bit speaks against any part."""
+        return all(self.accepts(part) for part in parts)
+
+    def matches(self, parts: Iterable[Part]) -> bool:
+        """Tell whether a match holds, by bits that are all known."""
+        return all(self._knows(part) and self.accepts(part) for part in parts)
+
+    def _knows(self, part: Part) -> bool:
+        return part.name == "in_port" or self.known(part.name).mask & part.mask == part.mask
 
     def require(self, part: Part) -> bool:
         """Guard the original's bits that a match is about; tell whether that can be done."""
@@ -109,16 +120,14 @@ class Record:
                 )
         return True
 
-    def require_known(self, name: str, mask: int | None = None) -> bool:
-        """Guard a field, or some bits, at the value that it has; tell whether it has one."""
-        known, wanted = self.known(name), _full(name) if mask is None else mask
-        if known.mask & wanted != wanted:
-            return False
-        return self.require(Part(name, known.value & wanted, wanted))
+    def require_known(self, name: str) -> bool:
+        """Guard a field at the value that it has; tell whether it has one."""
+        known, whole = self.known(name), full(name)
+        return known.mask == whole and self.require(Part(name, known.value, whole))
 
     def set(self, name: str, value: int, mask: int | None = None) -> None:
         """Make a field, or some bits, a constant."""
-        symbol, bits = self._symbol(name), _full(name) if mask is None else mask
+        symbol, bits = self._symbol(name), full(name) if mask is None else mask
         self._symbols[name] = Symbol(
             symbol.source, symbol.mask | bits, symbol.value & ~bits | value & bits
         )
@@ -135,7 +144,7 @@ class Record:
 
     def push(self, fields: Mapping[str, int]) -> None:
         """Put an outer header stack on, of constants; what it lacks is made for each packet."""
-        self._symbols = _Pushed((name, Symbol(None, _full(name), v)) for name, v in fields.items())
+        self._symbols = _Pushed((name, Symbol(None, full(name), v)) for name, v in fields.items())
 
     def rewritten(self) -> Iterator[tuple[str, Symbol]]:
         """Yield the fields of the present header stack that are constant in some bits."""
@@ -146,7 +155,7 @@ class Record:
     def exact(self, name: str) -> int | None:
         """Return the value that a guard holds an original field at; None: it may differ."""
         guard = self.guards.get((self.level, name), NOTHING)
-        return guard.value if guard.mask == _full(name) else None
+        return guard.value if guard.mask == full(name) else None
 
     def _symbol(self, name: str) -> Symbol:
         found = self._symbols.get(name)
@@ -155,16 +164,9 @@ class Record:
         if isinstance(self._symbols, _Pushed):
             return Symbol(None)
         if name.startswith("tunnel."):
-            return Symbol((-1, name)) if self._popped else Symbol(None, _full(name), 0)
+            return Symbol((-1, name)) if self._popped else Symbol(None, full(name), 0)
         return Symbol((self.level, name))
 
 
 class _Pushed(dict[str, Symbol]):
     """Symbols of a header stack that was not in the packet."""
-
-    def __init__(self, symbols: Iterable[tuple[str, Symbol]]) -> None:
-        super().__init__(symbols)
-
-
-def _full(name: str) -> int:
-    return (1 << bits_of(name)) - 1

@@ -6,26 +6,31 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from virtboost.flow.entry import IntegratedEntry, Push, Transposition
-from virtboost.flow.field import CT_STATE, FRAGMENT, TCP_FLAGS, TUNNEL_FLAGS, Part, bits_of
-
-_FLAGS: Mapping[str, Mapping[str, int]] = {
-    "ct_state": CT_STATE,
-    "tcp_flags": TCP_FLAGS,
-    "tunnel.flags": TUNNEL_FLAGS,
-}
-
-_MACS = frozenset(
-    ("eth.src", "eth.dst", "arp.sha", "arp.tha", "nd.sll", "nd.tll"),
+from virtboost.flow.field import (
+    CT_STATE,
+    FRAG,
+    FRAGMENT,
+    IPV4,
+    IPV6,
+    MAC,
+    STATE,
+    TCP,
+    TCP_FLAGS,
+    TUNNEL,
+    TUNNEL_FLAGS,
+    Kind,
+    Part,
+    full,
+    kind_of,
 )
 
-_IPV4 = frozenset(
-    f"{field}.{part}" for field in ("ipv4", "ct_tuple4", "tunnel") for part in ("src", "dst")
-) | {"arp.sip", "arp.tip"}
-
-_IPV6 = frozenset(("ipv6.src", "ipv6.dst", "ct_tuple6.src", "ct_tuple6.dst", "nd.target")) | {
-    "tunnel.ipv6_src",
-    "tunnel.ipv6_dst",
+_FLAGS: Mapping[Kind, Mapping[str, int]] = {
+    STATE: CT_STATE,
+    TCP: TCP_FLAGS,
+    TUNNEL: TUNNEL_FLAGS,
 }
+
+_ADDRESSES = (MAC, IPV4, IPV6)
 
 _HEXADECIMAL = frozenset(("eth_type", "vlan.tpid", "tunnel.tun_id", "ct_mark", "ct_label"))
 
@@ -33,13 +38,14 @@ _HEXADECIMAL = frozenset(("eth_type", "vlan.tpid", "tunnel.tun_id", "ct_mark", "
 def value(name: str, number: int) -> str:
     """Return the value of a part as a dump has it."""
     name = name.removeprefix("outer.")
-    if name in _MACS:
+    kind = kind_of(name)
+    if kind is MAC:
         return ":".join(f"{octet:02x}" for octet in number.to_bytes(6, "big"))
-    if name in _IPV4:
+    if kind is IPV4:
         return str(IPv4Address(number))
-    if name in _IPV6:
+    if kind is IPV6:
         return str(IPv6Address(number))
-    if name.endswith(".frag"):
+    if kind is FRAG:
         words = {each: word for word, each in FRAGMENT.items()}
         return words.get(number, str(number))
     return f"{number:#x}" if name in _HEXADECIMAL else str(number)
@@ -50,16 +56,15 @@ def part(each: Part) -> str:
     name = each.name.removeprefix("outer.")
     if isinstance(each.value, str):
         return f"{each.name}={each.value}"
-    if name in _FLAGS:
-        return f"{each.name}={_signs(_FLAGS[name], each.value, each.mask)}"
-    whole = each.mask == (1 << bits_of(name)) - 1
-    mask = "" if whole else f"/{_mask(name, each.mask)}"
+    kind = kind_of(name)
+    if kind in _FLAGS:
+        return f"{each.name}={_signs(_FLAGS[kind], each.value, each.mask)}"
+    mask = "" if each.mask == full(name) else f"/{_mask(name, each.mask)}"
     return f"{each.name}={value(each.name, each.value)}{mask}"
 
 
 def _mask(name: str, mask: int) -> str:
-    address = name in _MACS | _IPV4 | _IPV6
-    return value(name, mask) if address else f"{mask:#x}"
+    return value(name, mask) if kind_of(name) in _ADDRESSES else f"{mask:#x}"
 
 
 def _signs(names: Mapping[str, int], number: int, mask: int) -> str:

@@ -8,7 +8,7 @@ shows beside the masks: its connection by ``ct_tuple4`` and ``ct_zone``, its por
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -277,11 +277,8 @@ def _differing(rules: list[Rule]) -> str | None:
     for rule in rules:
         for part in rule.parts:
             values[part.name].add((part.value, part.mask))
-    counts = Counter({name: len(found) for name, found in values.items()})
-    for name, count in counts.most_common(1):
-        if count >= len(rules) / 2:
-            return name
-    return None
+    name, found = max(values.items(), key=lambda each: len(each[1]), default=("", set()))
+    return name if len(found) >= len(rules) / 2 else None
 
 
 def _advice(

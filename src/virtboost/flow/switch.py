@@ -131,10 +131,13 @@ def _tunnel(bridge: str, found: re.Match[str]) -> Iterator[Tunnel]:
 def with_names(flows: Iterable[Megaflow], switch: Switch) -> Iterator[Megaflow]:
     """Yield megaflows whose ports have names, where a dump without ``-m`` has numbers."""
     names = {str(port.number): port.name for port in switch.ports}
+    if not names:
+        yield from flows
+        return
     for flow in flows:
         fields = tuple(_field(each, names) for each in flow.fields)
         actions = tuple(_action(each, names) for each in flow.actions)
-        yield replace(flow, fields=fields, actions=actions) if names else flow
+        yield replace(flow, fields=fields, actions=actions)
 
 
 def _field(each: Field, names: Mapping[str, str]) -> Field:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from msgspec import Struct
 
 from virtboost.errors import ParseError
+
+T = TypeVar("T")
 
 DEEPEST = 8
 """Parentheses within parentheses; ``sample(actions(userspace(sFlow(...))))`` has four."""
@@ -51,6 +54,37 @@ class Malformed(ValueError):
         self.problem = problem
         self.offset = offset
         super().__init__(problem)
+
+
+def read_lines(
+    lines: Iterable[str],
+    source: str,
+    read: Callable[[str, Place], T | None],
+    broken: list[ParseError] | None,
+) -> Iterator[T]:
+    """Yield what the lines of a dump are, one at a time.
+
+    Args:
+        lines: The dump.
+        source: Where it comes from.
+        read: Reads one; None: it is nothing; ``Malformed``: it is not what it should be.
+        broken: Gets the errors of such lines, which are left out; None: the first ends the reading.
+
+    Raises:
+        ParseError: A line cannot be read, with line and column.
+    """
+    for number, line in enumerate(lines, 1):
+        place = Place(source, number)
+        try:
+            found = read(line, place)
+        except Malformed as error:
+            wrong = place.error(error.problem, max(error.offset, 0))
+            if broken is None:
+                raise wrong from None
+            broken.append(wrong)
+            continue
+        if found is not None:
+            yield found
 
 
 def items(text: str, start: int = 0, end: int | None = None) -> Iterator[re.Match[str]]:

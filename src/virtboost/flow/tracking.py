@@ -13,7 +13,7 @@ from virtboost.flow.connection import Connection, Tuple
 from virtboost.flow.datapath import Datapath
 from virtboost.flow.entry import Tracked
 from virtboost.flow.field import CT_STATE, TCP_FLAGS, Part
-from virtboost.flow.packet import ICMP, ICMPV6, IPV4, IPV6, TCP, UDP
+from virtboost.flow.protocol import ICMP, ICMPV6, IPV4, IPV6, TCP, UDP
 from virtboost.flow.record import Record
 from virtboost.flow.refusal import Refused, number
 from virtboost.flow.text import Place, pairs

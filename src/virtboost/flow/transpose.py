@@ -6,8 +6,9 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from virtboost.flow.checksum import IN_IP_HEADER, IN_TRANSPORT, folded
 from virtboost.flow.entry import Rewrite, Transposition
-from virtboost.flow.packet import IPV4, IPV6, QINQ, TCP, UDP, VLAN
+from virtboost.flow.protocol import IPV4, IPV6, QINQ, TCP, UDP, VLAN
 from virtboost.flow.tunnel import HEADER, UDP_HEADER
 
 
@@ -117,7 +118,7 @@ def _rewrite(data: bytearray, moved: Transposition) -> None:
             for number in covered:
                 sums[number] += (~old & 0xFFFF) + new
     deltas = (moved.ip_checksum_delta, moved.l4_checksum_delta)
-    chosen = [_folded(s) if delta is None else delta for s, delta in zip(sums, deltas, strict=True)]
+    chosen = [folded(s) if delta is None else delta for s, delta in zip(sums, deltas, strict=True)]
     if here.kind == IPV4 and chosen[0]:
         _adjust(data, here.network + 10, chosen[0])
     offset = CHECKSUM.get(here.protocol)
@@ -130,10 +131,8 @@ def _rewrite(data: bytearray, moved: Transposition) -> None:
             data[at : at + 2] = b"\xff\xff"
 
 
-def _write(
-    data: bytearray, here: Layout, each: Rewrite
-) -> Iterator[tuple[tuple[int, ...], int, int]]:
-    """Write a field; yield the words that it changes, with the checksums that cover them."""
+def _write(data: bytearray, here: Layout, each: Rewrite) -> Iterator[tuple[list[int], int, int]]:
+    """Write a field; yield the words that it changes, with the checksums that cover them: 0, 1."""
     spot = SPOTS[each.name]
     at = (0, here.network, here.transport)[spot.header] + spot.offset
     start = at - (spot.size == 1 and (at - here.network) % 2)
@@ -143,31 +142,17 @@ def _write(
     mask = each.mask << spot.shift
     number = number & ~mask | each.value << spot.shift & mask
     data[at : at + spot.size] = number.to_bytes(spot.size, "big")
-    covered = _covered(each.name)
+    covered = [n for n, names in enumerate((IN_IP_HEADER, IN_TRANSPORT)) if each.name in names]
     for offset in range(0, len(before) - 1, 2):
         old = int.from_bytes(before[offset : offset + 2], "big")
         new = int.from_bytes(data[start + offset : start + offset + 2], "big")
         yield covered, old, new
 
 
-def _covered(name: str) -> tuple[int, ...]:
-    """Return which checksums cover a field: 0 that of IPv4, 1 that of the transport."""
-    field, _, part = name.partition(".")
-    address = part in ("src", "dst") and field in ("ipv4", "ipv6")
-    in_ip = (0,) if field == "ipv4" else ()
-    return (*in_ip, 1) if address or field in ("tcp", "udp") else in_ip
-
-
 def _adjust(data: bytearray, at: int, delta: int) -> None:
     """Update a checksum by RFC 1624, equation 3."""
     (old,) = struct.unpack_from("!H", data, at)
-    struct.pack_into("!H", data, at, ~_folded((~old & 0xFFFF) + delta) & 0xFFFF)
-
-
-def _folded(number: int) -> int:
-    while number > 0xFFFF:
-        number = (number & 0xFFFF) + (number >> 16)
-    return number
+    struct.pack_into("!H", data, at, ~folded((~old & 0xFFFF) + delta) & 0xFFFF)
 
 
 def _encapsulated(template: bytes, inner: bytes, source_port: int) -> bytes:
@@ -196,4 +181,4 @@ def internet_checksum(data: bytes) -> int:
     """Return the checksum of RFC 1071."""
     padded = data + b"\0" * (len(data) % 2)
     words = struct.unpack(f"!{len(padded) // 2}H", padded)
-    return ~_folded(sum(words)) & 0xFFFF
+    return ~folded(sum(words)) & 0xFFFF

@@ -21,6 +21,7 @@ from virtboost.flow.entry import (
 from virtboost.flow.field import Field, Part
 from virtboost.flow.megaflow import Megaflow, read_actions
 from virtboost.flow.packet import Packet
+from virtboost.flow.protocol import VLAN
 from virtboost.flow.record import NOTHING, Record
 from virtboost.flow.refusal import BY_ACTION, Refused, number
 from virtboost.flow.spell import pushed
@@ -107,18 +108,11 @@ class Traversal:
             if not self._record.require(part):
                 raise Refused(25, best.megaflow.where(part.name), part.name)
         for other in found:
-            if not other.same(best) and self._meets(other.parts):
+            if not other.same(best) and self._record.matches(other.parts):
                 raise Refused(2, best.megaflow.place, str(other.megaflow.place))
         self._flows.append(best.megaflow)
         self._step("lookup", f"recirc_id({recirculation:#x}) in_port({self._record.in_port})")
         return best.megaflow
-
-    def _meets(self, parts: tuple[Part, ...]) -> bool:
-        """Tell whether a packet is known to match."""
-        record = self._record
-        numbers = [part for part in parts if part.name != "in_port"]
-        known = all(record.known(part.name).mask & part.mask == part.mask for part in numbers)
-        return known and all(record.accepts(part) for part in parts)
 
     def _act(self, actions: tuple[Action, ...], place: Place) -> bool:
         """Carry actions out; tell whether another lookup follows."""
@@ -212,7 +206,7 @@ class Traversal:
         if not self._record.require_known("vlan.tpid") or self._record.known("vlan.tpid").value:
             raise Refused(10, place, "push_vlan")
         values = {key: number(value, place) for key, value, _ in pairs(argument)}
-        self._record.set("vlan.tpid", values.get("tpid", 0x8100))
+        self._record.set("vlan.tpid", values.get("tpid", VLAN))
         self._record.set("vlan.vid", values.get("vid", 0))
         self._record.set("vlan.pcp", values.get("pcp", 0))
         self._record.set("vlan.cfi", values.get("cfi", 1))
@@ -282,10 +276,7 @@ class Traversal:
                 self._tagged = True
             elif name not in SPOTS:
                 raise Refused(28, self._flows[-1].place, name)
-            elif (
-                self._record.exact(name) != symbol.value
-                or symbol.mask != (1 << field.bits_of(name)) - 1
-            ):
+            elif self._record.exact(name) != symbol.value or symbol.mask != field.full(name):
                 rewrites.append(Rewrite(name=name, value=symbol.value, mask=symbol.mask))
         self._inner = tuple(sorted(rewrites, key=lambda each: each.name))
         self._deltas = deltas(self._inner, self._record.exact)

@@ -9,8 +9,8 @@ from virtboost.flow import field
 from virtboost.flow.field import TUNNEL_FLAGS
 from virtboost.flow.text import Malformed, pairs
 
-VXLAN = 0x08000000
-"""Flags of a header whose VNI is valid (RFC 7348)."""
+VNI_IS_VALID = 0x08000000
+"""Flags of a VXLAN header that has a VNI (RFC 7348)."""
 
 HEADER = 8
 """Bytes of a VXLAN header."""
