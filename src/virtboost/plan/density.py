@@ -24,10 +24,9 @@ from virtboost.model.placement import GuestPlacement
 from virtboost.model.wording import listed, size
 from virtboost.model.workload import ContainerRequest, GuestRequest, HostShare, Workload
 from virtboost.plan.fleet import Flavor, Fleet
-from virtboost.plan.fleet_file import server_left
+from virtboost.plan.fleet_file import server_with
 from virtboost.plan.plan import plan_host
-from virtboost.plan.running import running_workload
-from virtboost.plan.supply import guest_bytes, roams, supply_of
+from virtboost.plan.supply import Supply, guest_bytes, roams, supply_of
 
 TRIED = 200
 """Most sets of guests to move that are planned for one host."""
@@ -59,12 +58,21 @@ class Occupied(Struct, frozen=True, kw_only=True):
         """PCPUs of all that have their own."""
         return union(each.pcpus for each in self.lying.values())
 
-    def left(self) -> FleetServer:
-        """Return what is left for more guests."""
+    @property
+    def memory_bytes(self) -> Counter[int]:
+        """Memory of all, by node."""
         held: Counter[int] = Counter()
         for each in self.lying.values():
             held.update(each.memory_bytes)
-        return server_left(self.name, self.host, self.pcpus, held)
+        return held
+
+    def supply(self) -> Supply:
+        """Return what is left for more guests."""
+        return supply_of(self.host, HostShare(), self.pcpus, self.memory_bytes)
+
+    def left(self) -> FleetServer:
+        """Return the same as a server of a fleet."""
+        return server_with(self.name, self.host, self.supply())
 
     def rooms(self, flavors: Sequence[Flavor]) -> tuple[int, ...]:
         """Return how many more guests of each flavor fit."""
@@ -74,7 +82,7 @@ class Occupied(Struct, frozen=True, kw_only=True):
     def with_placements(self, placements: Sequence[GuestPlacement]) -> Occupied:
         """Return the same host with some guests somewhere else."""
         moved = {placement.name: _planned(placement) for placement in placements}
-        return Occupied(name=self.name, host=self.host, lying={**self.lying, **moved})
+        return replace(self, lying={**self.lying, **moved})
 
 
 def occupied(name: Name, host: Host) -> Occupied:
@@ -97,17 +105,19 @@ class Mender:
     mended: Occupied
     """The host after them."""
 
-    def __init__(self, now: Occupied, flavors: Mapping[Flavor, int]) -> None:
+    def __init__(self, now: Occupied, wanted: Workload, flavors: Mapping[Flavor, int]) -> None:
         """Begin with a host.
 
         Args:
             now: The host.
+            wanted: What runs there, as a workload.
             flavors: The sizes that more guests may have, and how many of each run.
         """
         self.mended = self._now = now
         self._running = dict(flavors)
         self._flavors = sorted(flavors, key=_large_first)
-        self._wanted = running_workload(now.host)
+        self._wanted = wanted
+        self._node_ids = tuple(now.supply().nodes)
         self._requests = {request.name: request for request in self._wanted.requests()}
         self._torn = {each.name: each for each in _straddlers(now, self._wanted)}
 
@@ -181,7 +191,7 @@ class Mender:
 
     def _leaving(self, request: GuestRequest | ContainerRequest) -> GuestRequest | ContainerRequest:
         here = self._now.lying[request.name].node_ids
-        others = tuple(node.id for node in self._now.left().nodes if node.id not in here)
+        others = tuple(node_id for node_id in self._node_ids if node_id not in here)
         return request if request.name in self._torn else replace(request, nodes=others or None)
 
     def _is_torn(self, after: Occupied, name: str) -> bool:
@@ -197,8 +207,7 @@ class Mender:
             waiting.remove(name)
             others = [each for each in waiting if free is None and _meet(state, after, name, each)]
             yield self._move(after, name, rooms, others)
-            lying = {**state.lying, name: after.lying[name]}
-            state = Occupied(name=state.name, host=state.host, lying=lying)
+            state = replace(state, lying={**state.lying, name: after.lying[name]})
 
     def _move(
         self, after: Occupied, name: str, rooms: Sequence[Sequence[int]], others: list[str]
@@ -251,7 +260,7 @@ def _room(flavor: Flavor, running: int, now: int, moved: int, replanned: int) ->
 
 
 def _guest(host: Host, guest: Guest) -> Lying:
-    pins = union(guest.vcpu_pins.values()) if guest.pinned else host.topology.online
+    pins = _pins(host, guest)
     memory = {node_id for cell in guest.cells for node_id in cell.node_ids or ()}
     on = {node.id for node in host.topology.nodes_of(pins)}
     return Lying(
@@ -259,6 +268,11 @@ def _guest(host: Host, guest: Guest) -> Lying:
         memory_bytes=guest_bytes(host, [guest]),
         node_ids=tuple(sorted(on | memory | set(guest.node_ids or ()))),
     )
+
+
+def _pins(host: Host, guest: Guest) -> CpuSet:
+    """Return the pCPUs that a guest's vCPUs may run on."""
+    return union(guest.vcpu_pins.values()) if guest.pinned else host.topology.online
 
 
 def _container(host: Host, container: Container) -> Lying:
@@ -304,8 +318,7 @@ def _straddlers(now: Occupied, wanted: Workload) -> Iterator[Straddler]:
 
 def _why(now: Occupied, request: GuestRequest, flavor: Flavor) -> str:
     guest = next(each for each in now.host.running_guests if each.name == request.name)
-    pins = union(guest.vcpu_pins.values()) if guest.pinned else now.host.topology.online
-    cpu_nodes = [str(node.id) for node in now.host.topology.nodes_of(pins)]
+    cpu_nodes = [str(node.id) for node in now.host.topology.nodes_of(_pins(now.host, guest))]
     memory_nodes = [str(each) for each in sorted(now.lying[request.name].memory_bytes)]
     parts = [f"vCPUs may run on nodes {listed(cpu_nodes)}"]
     if guest.node_ids or any(cell.node_ids for cell in guest.cells):
@@ -315,14 +328,9 @@ def _why(now: Occupied, request: GuestRequest, flavor: Flavor) -> str:
 
 
 def _nodes(now: Occupied, flavors: Sequence[Flavor]) -> Iterator[NodeDensity]:
-    left = now.left()
-    fleet = Fleet([left])
-    used = now.pcpus
+    supply, used, held = now.supply(), now.pcpus, now.memory_bytes
+    fleet = Fleet([server_with(now.name, now.host, supply)])
     cores = now.host.topology.cores_of(used)
-    held: Counter[int] = Counter()
-    for each in now.lying.values():
-        held.update(each.memory_bytes)
-    supply = supply_of(now.host, HostShare(), used, held)
     for number, node in enumerate(supply.nodes.values()):
         found = next((each for each in now.host.topology.numa_nodes if each.id == node.id), None)
         cpus = now.host.topology.online if found is None else found.cpus
@@ -355,7 +363,8 @@ def _is_free(state: Occupied, after: Occupied, name: str, waiting: Sequence[str]
     if any(_meet(state, after, name, each) for each in waiting if each != name):
         return False
     here, there = state.lying[name], after.lying[name]
-    free = {node.id: node.memory_bytes for node in state.left().nodes}
+    nodes = state.supply().nodes
+    free = {node_id: node.memory_bytes for node_id, node in nodes.items()}
     return all(
         count - here.memory_bytes.get(node_id, 0) <= free.get(node_id, 0)
         for node_id, count in there.memory_bytes.items()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
-from virtboost.model.density import Density, HostDensity, Move
+from virtboost.model.density import Density, Move
 from virtboost.model.fleet_plan import FleetAssignment, FleetRequest, Name
 from virtboost.model.host import Host
 from virtboost.model.workload import GuestRequest
@@ -26,24 +26,17 @@ def density(hosts: Sequence[tuple[str, Host]]) -> Density:
         InputError: Two hosts have one name.
     """
     now = [occupied(host.hostname or name, host) for name, host in hosts]
-    guests = [running_workload(host).guests for _, host in hosts]
-    flavors = Counter(flavor_now(guest) for each in guests for guest in each)
-    found, mended = [], []
-    for each in now:
-        mender = Mender(each, flavors)
-        found.append(mender.density())
-        mended.append(mender.mended)
-    moves, emptied = _emptied(mended, guests, flavors)
+    wanted = [running_workload(host) for _, host in hosts]
+    flavors = Counter(flavor_now(guest) for each in wanted for guest in each.guests)
+    menders = [Mender(*each, flavors) for each in zip(now, wanted, strict=True)]
+    found = [mender.density() for mender in menders]
+    guests = [each.guests for each in wanted]
+    moves, emptied = _emptied([mender.mended for mender in menders], guests, flavors)
     return Density(
-        hosts=tuple(_unless(each, each.server in emptied) for each in found),
+        hosts=tuple(replace(h, moves=()) if h.server in emptied else h for h in found),
         moves=moves,
         emptied=emptied,
     )
-
-
-def _unless(host: HostDensity, emptied: bool) -> HostDensity:  # noqa: FBT001
-    """Return a host without moves on it where all its guests leave."""
-    return replace(host, moves=()) if emptied else host
 
 
 def _emptied(
@@ -83,7 +76,7 @@ def _held(
     host: Occupied, requests: Sequence[GuestRequest]
 ) -> Iterator[tuple[GuestRequest, tuple[int, ...]]]:
     """Yield the guests that may leave a host, with the number of the node of each cell."""
-    numbers = {node.id: number for number, node in enumerate(host.left().nodes)}
+    numbers = {node_id: number for number, node_id in enumerate(host.supply().nodes)}
     for request in requests:
         nodes = tuple(numbers[i] for i in host.lying[request.name].node_ids if i in numbers)
         if len(nodes) == flavor_now(request).cells and not hindrance_of(host.host, request.name):

@@ -17,13 +17,13 @@ from typing import cast, get_args
 from msgspec import Struct
 
 from virtboost.errors import ParseError
-from virtboost.model.cpuset import CpuSet, union
+from virtboost.model.cpuset import union
 from virtboost.model.fleet_plan import FleetRequest, FleetServer, Name, ServerNode, Strategy
 from virtboost.model.host import Host
 from virtboost.model.size import Size
 from virtboost.model.userfile import from_yaml
 from virtboost.model.workload import MAX_COUNT, MAX_VCPUS, HostShare
-from virtboost.plan.supply import guest_bytes, roams, supply_of
+from virtboost.plan.supply import Supply, guest_bytes, roams, supply_of
 
 GIB = 1 << 30
 
@@ -193,14 +193,13 @@ def fleet_server(name: str, host: Host) -> FleetServer:
     pins = [union(guest.vcpu_pins.values()) for guest in host.running_guests]
     cpusets = [each.cpuset for each in host.containers if each.cpuset]
     taken = union(cpus for cpus in (*pins, *cpusets) if not roams(host.topology, cpus))
-    return server_left(host.hostname or name, host, taken, guest_bytes(host, host.running_guests))
+    held = guest_bytes(host, host.running_guests)
+    supply = supply_of(host, HostShare(), taken, held)
+    return server_with(host.hostname or name, host, supply)
 
 
-def server_left(
-    name: Name, host: Host, taken: CpuSet, used_bytes: Mapping[int, int]
-) -> FleetServer:
-    """Return what a host has left beside given pCPUs and, by node, given bytes of memory."""
-    supply = supply_of(host, HostShare(), taken, used_bytes)
+def server_with(name: Name, host: Host, supply: Supply) -> FleetServer:
+    """Return a host as a server that has what is left of it."""
     nodes = list(supply.nodes.values())
     return FleetServer(
         name=name,
