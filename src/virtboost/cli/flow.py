@@ -112,10 +112,9 @@ def explain(
     json: AsJson = False,
 ) -> int:
     """Show a packet's way through tables and conntrack, and the one entry that it becomes."""
-    from virtboost.cli.reports import terminal_width
+    from virtboost.cli.output import print_document
     from virtboost.flow.explain import explain as explain_packet
     from virtboost.flow.explain import explain_connection
-    from virtboost.model.document import to_json
     from virtboost.report.flow import explanation_lines
 
     if sum(each is not None for each in (packet, connection, pcap)) != 1:
@@ -128,11 +127,7 @@ def explain(
         found = explain_packet(given, dump)
     else:
         found = explain_connection(connection or "", dump)
-    if json:
-        sys.stdout.write(to_json(found) + "\n")
-    else:
-        lines = explanation_lines(found, width=terminal_width())
-        sys.stdout.writelines(f"{line}\n" for line in lines)
+    print_document(found, lambda width: explanation_lines(found, width=width), json=json)
     if html is not None:
         _draw(html, found)
     return 0 if found.normalised else REFUSED
@@ -141,12 +136,12 @@ def explain(
 def _draw(path: Path, found: Explanation) -> None:
     from datetime import datetime
 
-    from virtboost.cli.reports import write_page
+    from virtboost.cli.reports import NEEDS_JINJA, write_page
 
     try:
         from virtboost.report.flow_page import explanation_page
     except ImportError as error:
-        raise InputError("--html needs jinja2: pip install 'virtboost[report]'") from error
+        raise InputError(NEEDS_JINJA) from error
     write_page(path.resolve(), explanation_page(found, made_at=datetime.now().astimezone()))
 
 
@@ -161,17 +156,13 @@ def survey(
     json: AsJson = False,
 ) -> int:
     """Say how much traffic could be one lookup, what hinders the rest, and which masks are odd."""
-    from virtboost.cli.reports import terminal_width
+    from virtboost.cli.output import print_document
     from virtboost.flow.survey import survey as survey_of
-    from virtboost.model.document import to_json
     from virtboost.report.flow import survey_lines
 
     dump, switch = _read(flows, connections, ports, (host, datapath), keep_going=keep_going)
     found = survey_of(dump, switch)
-    if json:
-        sys.stdout.write(to_json(found) + "\n")
-    else:
-        sys.stdout.writelines(f"{x}\n" for x in survey_lines(found, width=terminal_width()))
+    print_document(found, lambda width: survey_lines(found, width=width), json=json)
     return 0
 
 
@@ -187,24 +178,18 @@ def offload(
     json: AsJson = False,
 ) -> int:
     """Print tc flower rules that would do each connection's traversal in a NIC; add none."""
-    from virtboost.cli.reports import terminal_width
+    from virtboost.cli.output import print_document
     from virtboost.flow.explain import both_of
     from virtboost.flow.nic import NICS
     from virtboost.flow.offload import offload as offload_of
-    from virtboost.model.document import to_json
     from virtboost.report.flow import offload_lines
-    from virtboost.report.printable import printable
 
     if nic not in NICS:
         raise InputError(f"--nic {nic}: not one of {', '.join(NICS)}")
     dump, _ = _read(flows, connections, ports, (host, datapath), keep_going=keep_going)
     traversals = [both_of(each, dump) for each in dump.connections]
     found = offload_of(traversals, len(dump.connections), NICS[nic])
-    if json:
-        sys.stdout.write(to_json(found) + "\n")
-    else:
-        lines = offload_lines(found, width=terminal_width())
-        sys.stdout.writelines(f"{printable(line)}\n" for line in lines)
+    print_document(found, lambda width: offload_lines(found, width=width), json=json)
     return 0
 
 

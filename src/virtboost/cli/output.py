@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from virtboost.errors import VirtboostError
@@ -44,6 +44,14 @@ def print_documents(
     ]
     document = {"schema": schema, key: [to_builtins(result) for result in good], "failed": failed}
     sys.stdout.write(to_json(document) + "\n")
+
+
+def print_document(document: object, lines: Callable[[int], Iterable[str]], *, json: bool) -> None:
+    """Print what a verb found: as JSON, or as lines for the width of the terminal."""
+    from virtboost.cli.reports import terminal_width
+
+    shown = (to_json(document),) if json else lines(terminal_width())
+    sys.stdout.writelines(f"{line}\n" for line in shown)
 
 
 def tell_failures(names: Sequence[str], results: Sequence[object]) -> bool:

@@ -180,15 +180,9 @@ def _print_script(made: Plan) -> None:
 
 
 def _print(host: Host, made: Plan, *, verbose: bool, json: bool) -> None:
-    from virtboost.model.document import to_json
+    from virtboost.cli.output import print_document
     from virtboost.report.plan import plan_lines
 
-    if json:
-        sys.stdout.write(to_json(made) + "\n")
-        return
-    from virtboost.cli.reports import terminal_width
-
-    width = terminal_width()
-    sys.stdout.write(
-        "".join(f"{x}\n" for x in plan_lines(host, made, verbose=verbose, width=width))
+    print_document(
+        made, lambda width: plan_lines(host, made, verbose=verbose, width=width), json=json
     )

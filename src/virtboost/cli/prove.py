@@ -42,9 +42,8 @@ def prove(
 
     The machine is left as it was.
     """
-    from virtboost.cli.reports import terminal_width
+    from virtboost.cli.output import print_document
     from virtboost.cli.userfile import write_document
-    from virtboost.model.document import to_json
     from virtboost.prove.experiment import experiment
     from virtboost.report.experiment import experiment_lines
 
@@ -63,10 +62,7 @@ def prove(
     found = experiment(asked, _bench(asked, prepared))
     if output is not None:
         write_document(output, found)
-    if json:
-        sys.stdout.write(to_json(found) + "\n")
-    else:
-        sys.stdout.writelines(f"{x}\n" for x in experiment_lines(found, width=terminal_width()))
+    print_document(found, lambda width: experiment_lines(found, width=width), json=json)
     bad = any(each.outcome in ("worse", "failed") for each in found.verdicts)
     return NOT_BETTER if bad else 0
 

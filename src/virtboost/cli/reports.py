@@ -23,6 +23,8 @@ from virtboost.transport.recorded import write_whole
 Checked = tuple[Host, Report]
 """A host and what was found of it."""
 
+NEEDS_JINJA = "--html needs jinja2: pip install 'virtboost[report]'"
+
 _NARROWEST = 60
 """Columns that lines are made for where the terminal has fewer."""
 
@@ -60,7 +62,7 @@ def page_writer(path: Path, items: Sequence[AnyItem]) -> Callable[..., None]:
     try:
         from virtboost.report.html import hosts_page
     except ImportError as error:
-        raise InputError("--html needs jinja2: pip install 'virtboost[report]'") from error
+        raise InputError(NEEDS_JINJA) from error
 
     def write(
         names: Sequence[str], results: Sequence[Checked | VirtboostError], *, quiet: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -72,25 +72,15 @@ class Experiment(Struct, frozen=True, kw_only=True):
     """In the order in which they were made."""
 
 
-class Bench:
+class Bench(NamedTuple):
     """What an experiment is carried out on."""
 
-    def __init__(
-        self,
-        change: Callable[[bool], None],
-        measure: Callable[[Workload], float],
-        tell: Callable[[str], None],
-    ) -> None:
-        """Keep the functions.
-
-        Args:
-            change: Makes the changes, or undoes them, and waits until they have settled.
-            measure: Runs a workload once and returns its figure; ``WorkloadFailed``: it has none.
-            tell: Gets a line on how far it is.
-        """
-        self.change = change
-        self.measure = measure
-        self.tell = tell
+    change: Callable[[bool], None]
+    """Makes the changes, or undoes them, and waits until they have settled."""
+    measure: Callable[[Workload], float]
+    """Runs a workload once and returns its figure; ``WorkloadFailed``: it has none."""
+    tell: Callable[[str], None]
+    """Gets a line on how far it is."""
 
 
 def experiment(spec: Spec, bench: Bench) -> Experiment:

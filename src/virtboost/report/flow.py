@@ -11,6 +11,7 @@ from virtboost.flow.survey import Survey
 from virtboost.flow.switch import Switch
 from virtboost.model.wording import size
 from virtboost.report.columns import wrapped
+from virtboost.report.printable import printable
 
 SHOWN = 10
 """Suspicious masks and rules that are printed; the document has all."""
@@ -102,7 +103,7 @@ def offload_lines(found: Offload, *, width: int) -> Iterator[str]:
     )
     for entry in found.entries:
         if entry.command is not None:
-            yield entry.command
+            yield printable(entry.command)
         for reason in entry.reasons:
             yield from wrapped(f"# from {entry.in_port}: does not fit: {reason}", width, hang=4)
     for note in sorted({note for entry in found.entries for note in entry.notes}):
