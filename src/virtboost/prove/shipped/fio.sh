@@ -1,0 +1,10 @@
+need fio fio
+if [ -n "$file" ]; then
+    [ -e "$file" ] || fail "file: $file: no such file"
+    set -- --readonly "--filename=$file"
+else
+    make_folder "$directory"
+    set -- "--directory=$folder" "--size=$size"
+fi
+run fio --name=virtboost "--rw=$rw" "--bs=$bs" "--iodepth=$iodepth" "--direct=$direct" \
+    "--ioengine=$ioengine" "--runtime=$seconds" --time_based --output-format=json "$@"
