@@ -30,7 +30,7 @@ from virtboost.model.fleet_plan import FleetPlan
 from virtboost.model.host import Host
 from virtboost.model.plan import Plan
 from virtboost.model.workload import Workload
-from virtboost.prove.experiment import Experiment
+from virtboost.prove.result import Experiment
 from virtboost.prove.spec import Spec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +61,12 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("apply",),
     ("status",),
     ("undo",),
-    ("prove",),
+    ("prove", "run"),
+    ("prove", "resume"),
+    ("prove", "show"),
+    ("prove", "list"),
+    ("prove", "compare"),
+    ("prove", "workloads"),
     ("flow", "explain"),
     ("flow", "survey"),
     ("flow", "offload"),

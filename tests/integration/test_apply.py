@@ -149,7 +149,7 @@ def test_a_connection_that_is_lost_after_the_writes(before: Before, journal: Jou
 
 def test_two_at_once(before: Before, journal: Journal, tmp_path: Path) -> None:
     with journal.lock("local"):
-        with pytest.raises(InputError, match=rf"local: process {os.getpid()} is changing it"):
+        with pytest.raises(InputError, match=rf"local: process {os.getpid()} is at it"):
             carried_out(Journal(tmp_path / "state"))
     assert snapshot() == before
 

@@ -1,11 +1,13 @@
-"""``virtboost prove`` on this machine: a setting of the kernel, and what a program prints of it."""
+"""``virtboost prove`` on this machine: a setting of the kernel, and what programs print of it."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,13 +21,23 @@ pytestmark = [pytest.mark.needs_root, pytest.mark.xdist_group("prove")]
 
 SETTING = Path("/proc/sys/vm/stat_interval")
 
+BOOT = "/proc/sys/kernel/random/boot_id"
+
 SPEC = r"""
-plan: fix.json
-settle_s: 0
+factors:
+- {name: stat, plan: fix.json}
 workloads:
-- {name: interval, command: [cat, /proc/sys/vm/stat_interval], figure: '(\S+)', better: higher, unit: s}
-- {name: constant, command: [echo, '5'], figure: '(\S+)', better: lower}
+- name: interval
+  command: [cat, /proc/sys/vm/stat_interval]
+  metrics: [{name: value, pattern: '(\S+)', better: higher, unit: s}]
+- name: constant
+  command: [echo, '5']
+  metrics: [{name: five, pattern: '(\S+)', better: lower}]
+settle_s: 0
+null_blocks: 0
 """
+
+CONSTANT = "[echo, '5']"
 
 
 @pytest.fixture
@@ -37,94 +49,122 @@ def before() -> Iterator[str]:
 
 @pytest.fixture
 def asked(tmp_path: Path, before: str) -> Path:
-    change = {"kind": "sysctl", "name": "vm.stat_interval", "value": str(int(before) + 9)}
-    plan = {"schema": "virtboost.plan/1", "hostname": socket.gethostname(), "changes": [change]}
-    (tmp_path / "fix.json").write_text(json.dumps(plan))
+    write_plan(tmp_path, {"kind": "sysctl", "name": "vm.stat_interval", "value": wanted(before)})
     path = tmp_path / "spec.yaml"
     path.write_text(SPEC)
     return path
 
 
+def wanted(before: str) -> str:
+    return str(int(before) + 9)
+
+
+def write_plan(folder: Path, change: dict[str, object]) -> None:
+    plan = {"schema": "virtboost.plan/1", "hostname": socket.gethostname(), "changes": [change]}
+    (folder / "fix.json").write_text(json.dumps(plan))
+
+
 def command(asked: Path, *words: str) -> tuple[tuple[str, ...], dict[str, str]]:
     state = str(asked.parent / "state")
-    return virtboost("prove", str(asked), *words), {**os.environ, "XDG_STATE_HOME": state}
+    return virtboost("prove", *words), {**os.environ, "XDG_STATE_HOME": state}
 
 
-def run(asked: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(asked: Path, *words: str, around: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     argv, environment = command(asked, *words)
     return subprocess.run(
-        argv, capture_output=True, text=True, timeout=120, check=False, env=environment
+        (*around, *argv),
+        cwd=asked.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
     )
+
+
+def told(asked: Path, number: int = 1) -> dict[str, dict[str, object]]:
+    """Return the verdicts of an experiment by ``workload metric``."""
+    done = run(asked, "show", str(number), "--json")
+    return {f"{v['workload']} {v['metric']}": v for v in json.loads(done.stdout)["verdicts"]}
 
 
 def test_an_effect_and_none(asked: Path, before: str) -> None:
     """The figure is the setting itself: the effect is what was changed, exactly."""
-    output = asked.parent / "found.json"
-    done = run(asked, "--yes", "-o", str(output))
+    output, page, winners = (asked.parent / name for name in ("f.json", "f.html", "w.json"))
+    files = ("-o", str(output), "--html", str(page), "--winners", str(winners))
+    done = run(asked, str(asked), "--yes", *files)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "interval: better:" in done.stdout
-    assert "constant: no difference: 5 -> 5" in done.stdout
+    assert "stat: keep: interval value: better" in done.stdout
+    assert "constant five: no difference" in done.stdout
     assert SETTING.read_text() == before
-    told = json.loads(output.read_text())
-    verdict = told["verdicts"][0]
+    found = json.loads(output.read_text())
+    verdict = found["verdicts"][0]
     assert verdict["effect"] == 9
     assert verdict["low"] == pytest.approx(9)
-    assert {run["figure"] for run in told["runs"] if run["workload"] == "interval"} == {
-        float(before), float(before) + 9,
-    }  # fmt: skip
+    assert {
+        each["figures"]["value"] for each in found["runs"] if each["workload"] == "interval"
+    } == {float(before), float(before) + 9}
+    (change,) = json.loads(winners.read_text())["changes"]
+    assert (change["name"], change["value"]) == ("vm.stat_interval", wanted(before))
+    assert page.read_text().count("<svg") == 3
+
+
+def test_what_is_kept_of_it(asked: Path) -> None:
+    """Every run with the state that the machine was in, in a database that others can read."""
+    assert run(asked, str(asked), "--yes").returncode == 0
+    printed = run(asked, "list").stdout
+    assert re.fullmatch(r"1  \S+  local  stat: done\n", printed)
+    database = sqlite3.connect(asked.parent / "state" / "virtboost" / "experiments.sqlite")
+    busy = "SELECT document ->> '$.before.busy_s', document ->> '$.after.busy_s' FROM run"
+    states = database.execute(busy).fetchall()
+    assert len(states) > 20
+    assert all(0 < before <= after for before, after in states)
+    times = database.execute("SELECT document ->> '$.began_at' FROM run").fetchall()
+    assert times == sorted(times)
+    assert run(asked, str(asked), "--yes").returncode == 0
+    compared = json.loads(run(asked, "compare", "1", "2", "--json").stdout)["contrasts"]
+    assert [each["agreement"] for each in compared] == ["agree", "agree"]
+    assert run(asked, "show", "7").stderr == (
+        "virtboost: no experiment 7; virtboost prove list shows what there is\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("[echo, '5']", "[sh, -c, 'echo lost >&2; exit 3']", "exit status 3: lost"),
-        ("[echo, '5']", "[echo, nan]", "its figure is no number"),
-        ("[echo, '5']", "[echo, many]", "its figure is no number: 'many'"),
-        (r"[echo, '5'], figure: '(\S+)'", "[echo, '5'], figure: 'x(.)'", "no figure in its output"),
-        ("[echo, '5']", "[/nonexistent]", "No such file"),
-        (
-            "better: lower",
-            "better: lower, limit_s: 0.2, command: [sleep, '9']",
-            "no end after 0.2 s",
-        ),
+        (CONSTANT, "[sh, -c, 'echo lost >&2; exit 3']", "exit status 3: lost"),
+        (CONSTANT, "[echo, nan]", "its figure is no number"),
+        (CONSTANT, "[echo, many]", "its figure is no number: 'many'"),
+        (r"pattern: '(\S+)', better: lower", "pattern: 'x(.)', better: lower", "no figure in its output"),
+        (CONSTANT, "[/nonexistent]", "/nonexistent: No such file or directory"),
+        (CONSTANT, "[sleep, '9']\n  limit_s: 0.2", "no end after 0.2 s"),
+        (r"pattern: '(\S+)', better: lower", "probe: power, better: lower", "the host does not tell its power"),
     ],
-)
+)  # fmt: skip
 def test_a_workload_that_fails_says_how(
     asked: Path, before: str, old: str, new: str, problem: str
 ) -> None:
-    text = SPEC.replace(old, new)
-    if "sleep" in new:
-        text = text.replace("command: [echo, '5'], ", "")
-    asked.write_text(text)
-    done = run(asked, "--yes")
+    assert old in SPEC
+    asked.write_text(SPEC.replace(old, new))
+    done = run(asked, str(asked), "--yes")
     assert done.returncode == 1
-    assert "constant: failed: " in done.stdout
+    assert "constant five: failed with it and without: " in done.stdout
     assert problem in " ".join(done.stdout.split())
     assert SETTING.read_text() == before
 
 
-def test_killed_in_the_middle_the_next_start_says_what_to_undo(asked: Path, before: str) -> None:
-    asked.write_text(SPEC.replace("[echo, '5']", "[sleep, '60']"))
-    argv, environment = command(asked, "--yes")
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=environment) as process:
-        end = time.monotonic() + 30
-        while SETTING.read_text() == before and time.monotonic() < end:
-            time.sleep(0.02)
-        process.kill()
-    assert SETTING.read_text() != before
-    done = run(asked, "--yes")
-    assert done.returncode == 2
-    assert "is not undone: virtboost undo 1" in done.stderr
-    undone = subprocess.run(
-        virtboost("undo", "1"), env=environment, capture_output=True, check=False
-    )
-    assert undone.returncode == 0
-    assert SETTING.read_text() == before
+def test_one_that_fails_on_one_side_only(asked: Path, before: str) -> None:
+    script = f"[sh, -c, 'grep -x {before.strip()} /proc/sys/vm/stat_interval']"
+    asked.write_text(SPEC.replace(CONSTANT, script))
+    done = run(asked, str(asked), "--yes")
+    assert done.returncode == 1
+    assert "constant five: failed with it, not without: exit status 1" in done.stdout
+    assert "stat: do not keep: constant five: failed" in done.stdout
 
 
-def test_interrupted_the_host_is_as_it_was(asked: Path, before: str) -> None:
-    asked.write_text(SPEC.replace("[echo, '5']", "[sleep, '60']"))
-    argv, environment = command(asked, "--yes")
+def killed(asked: Path, before: str, number: signal.Signals, *words: str) -> int:
+    """Send a signal while the change is made and a workload runs; return how it ended."""
+    argv, environment = command(asked, *words)
     with subprocess.Popen(
         argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     ) as process:
@@ -132,24 +172,189 @@ def test_interrupted_the_host_is_as_it_was(asked: Path, before: str) -> None:
         while SETTING.read_text() == before and time.monotonic() < end:
             time.sleep(0.02)
         time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        process.send_signal(number)
+        return process.wait(30)
+
+
+def test_killed_in_the_middle_the_next_start_undoes_first(asked: Path, before: str) -> None:
+    asked.write_text(SPEC.replace(CONSTANT, "[sleep, '60']"))
+    assert killed(asked, before, signal.SIGKILL, str(asked), "--yes") == -signal.SIGKILL
+    assert SETTING.read_text() != before
+    asked.write_text(SPEC)
+    done = run(asked, str(asked), "--yes")
+    assert done.returncode == 0
+    assert done.stderr == (
+        "virtboost: experiment 1 was not at its end: its changes are undone first\n"
+    )
+    assert told(asked, 2)["interval value"]["before"] == float(before)
+    assert SETTING.read_text() == before
+    assert [line.split(": ")[1] for line in run(asked, "list").stdout.splitlines()] == [
+        "killed",
+        "done",
+    ]
+
+
+def test_killed_in_the_middle_it_goes_on(asked: Path, before: str) -> None:
+    """The block that was killed does not count; the others do."""
+    count = asked.parent / "count"
+    script = f"echo >> {count}; [ $(wc -l < {count}) != 14 ] || sleep 60; echo 5"
+    asked.write_text(SPEC.replace(CONSTANT, f"[sh, -c, '{script}']"))
+    argv, environment = command(asked, str(asked), "--yes")
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=environment) as process:
+        end = time.monotonic() + 30
+        while time.monotonic() < end and not (
+            count.exists() and count.read_text().count("\n") == 14
+        ):
+            time.sleep(0.02)
+        process.kill()
+    done = run(asked, "resume", "1")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(run(asked, "show", "1", "--json").stdout)
+    assert [(each["block"], each["why"]) for each in found["voids"]] == [(3, "it was interrupted")]
+    assert [each["outcome"] for each in found["verdicts"]] == ["better", "no difference"]
     assert SETTING.read_text() == before
 
 
-def test_what_waits_for_a_reboot_is_refused(asked: Path) -> None:
-    path = "/etc/sysctl.d/virtboost-prove.conf"
-    change = {"kind": "file-edit", "path": path, "before": None, "after": "vm.swappiness = 1\n"}
-    plan = {"schema": "virtboost.plan/1", "hostname": socket.gethostname(), "changes": [change]}
-    (asked.parent / "fix.json").write_text(json.dumps(plan))
-    done = run(asked, "--yes")
+def test_interrupted_the_host_is_as_it_was(asked: Path, before: str) -> None:
+    asked.write_text(SPEC.replace(CONSTANT, "[sleep, '60']"))
+    assert killed(asked, before, signal.SIGINT, str(asked), "--yes") == 130
+    assert SETTING.read_text() == before
+    assert run(asked, "list").stdout.endswith("stat: interrupted\n")
+
+
+def test_of_two_at_once_the_second_waits(asked: Path, before: str) -> None:
+    asked.write_text(SPEC.replace(CONSTANT, "[sleep, '60']"))
+    argv, environment = command(asked, str(asked), "--yes")
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=environment) as process:
+        end = time.monotonic() + 30
+        while SETTING.read_text() == before and time.monotonic() < end:
+            time.sleep(0.02)
+        done = run(asked, str(asked), "--yes")
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
     assert done.returncode == 2
-    assert "takes effect" in done.stderr
-    assert not Path(path).exists()
+    assert re.search(r"experiments on local: process \d+ is at it", done.stderr)
+
+
+def test_an_item_of_the_catalogue(asked: Path, before: str) -> None:
+    """One of the site's own: what makes it ok is the change."""
+    site = f"own: [{{id: site.stat, title: T, look_at: 'sysctl:vm.stat_interval', wanted: '{wanted(before)}'}}]"
+    (asked.parent / "virtboost.yaml").write_text(site)
+    asked.write_text(SPEC.replace("plan: fix.json", "item: site.stat"))
+    done = run(asked, str(asked), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert told(asked)["interval value"]["effect"] == 9
+
+
+def test_what_its_own_looking_costs_is_an_experiment_too(asked: Path, before: str) -> None:
+    asked.write_text(SPEC.replace("plan: fix.json", "probes: 'off'"))
+    done = run(asked, str(asked), "-o", str(asked.parent / "found.json"))
+    assert done.returncode == 0, done.stderr
+    runs = json.loads((asked.parent / "found.json").read_text())["runs"]
+    assert all((each["before"] is None) == each["applied"] for each in runs)
+    assert SETTING.read_text() == before
+
+
+def test_a_setting_that_somebody_changes_meanwhile(asked: Path, before: str) -> None:
+    """It is watched, and the block does not count in which it was changed."""
+    watched = Path("/proc/sys/vm/page-cluster")
+    old = watched.read_text()
+    count = asked.parent / "count"
+    script = f"echo >> {count}; [ $(wc -l < {count}) != 7 ] || echo 5 > {watched}; echo 5"
+    text = SPEC.replace(CONSTANT, f"[sh, -c, '{script}']")
+    asked.write_text(f"watch: [{watched}]\n{text}")
+    try:
+        assert run(asked, str(asked), "--yes").returncode == 0
+    finally:
+        watched.write_text(old)
+    (void,) = json.loads(run(asked, "show", "1", "--json").stdout)["voids"]
+    assert void["why"] == f"{watched}: was '{old.strip()}', is '5'"
+
+
+ETC = Path("/etc/sysctl.d/virtboost-prove.conf")
+
+
+@pytest.fixture
+def edit(asked: Path) -> Iterator[Path]:
+    """A plan for a file that is in force at the next boot only."""
+    write_plan(
+        asked.parent, {"kind": "file-edit", "path": str(ETC), "before": None, "after": "9\n"}
+    )
+    asked.write_text(SPEC.replace("/proc/sys/vm/stat_interval", f"{asked.parent}/in-force"))
+    (asked.parent / "in-force").write_text("1\n")
+    yield asked
+    ETC.unlink(missing_ok=True)
+
+
+def test_what_waits_is_refused_unless_something_puts_it_in_force(edit: Path) -> None:
+    done = run(edit, str(edit), "--yes")
+    assert done.returncode == 2
+    assert "say with activate: what puts it in force" in done.stderr
+    assert not ETC.exists()
+    script = f"cat {ETC} > {edit.parent}/in-force 2>/dev/null || echo 1 > {edit.parent}/in-force"
+    text = edit.read_text()
+    edit.write_text(text.replace("fix.json", f"fix.json, activate: [sh, -c, '{script}']"))
+    assert run(edit, str(edit), "--yes").returncode == 0
+    assert told(edit)["interval value"]["effect"] == 8
+    assert not ETC.exists()
+    edit.write_text(text.replace("fix.json", "fix.json, activate: [sh, -c, 'echo no >&2; exit 4']"))
+    done = run(edit, str(edit), "--yes")
+    assert done.returncode == 3
+    assert "stat: activate: exit status 4: no" in done.stderr
+
+
+def test_reboots(edit: Path) -> None:
+    """A boot is another boot_id, and the file is in force then; all else is real."""
+    boot = edit.parent / "boot"
+    around = ("unshare", "-m", "sh", "-c", f'mount --bind {boot} {BOOT} && exec "$@"', "sh")
+    boot.write_text("boot-0\n")
+    edit.write_text(edit.read_text().replace("fix.json", "fix.json, activate: [reboot]"))
+    done = run(edit, str(edit), "--yes", around=around)
+    assert done.stderr == "virtboost: boot this host, and then: virtboost prove resume 1\n"
+    again = run(edit, "resume", "1", around=around)
+    assert (again.returncode, again.stderr) == (
+        2,
+        "virtboost: experiment 1 waits for a reboot of local\n",
+    )
+    other = run(edit, str(edit), "--yes", around=around)
+    assert other.returncode == 2
+    assert "boot it and virtboost prove resume 1" in other.stderr
+    reboots = 0
+    while done.stderr and reboots < 60:
+        reboots += 1
+        boot.write_text(f"boot-{reboots}\n")
+        (edit.parent / "in-force").write_text(ETC.read_text() if ETC.exists() else "1\n")
+        done = run(edit, "resume", "1", around=around)
+        assert done.returncode == 0, done.stderr
+    assert 10 < reboots < 60
+    found = json.loads(run(edit, "show", "1", "--json").stdout)
+    assert found["verdicts"][0]["effect"] == 8
+    assert found["voids"] == []
+    assert not ETC.exists()
 
 
 def test_without_a_terminal_nobody_agrees(asked: Path, before: str) -> None:
-    done = run(asked)
+    done = run(asked, str(asked))
     assert done.returncode == 2
     assert "--yes carries it out" in done.stderr
     assert SETTING.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("plan: fix.json", "item: no.such", "no.such"),
+        ("plan: fix.json", "plan: none.json", "none.json: cannot be read: No such file"),
+        ("plan: fix.json", "changes: [{kind: sysctl, name: vm.nothing, value: '1'}]", "vm/nothing"),
+        ("command: [echo, '5']", "use: nonsense", "constant: .*nonsense"),
+        ("settle_s: 0", "settle_s: 0\ndesign: screen", "screen is for 3 factors and more"),
+        ("factors:", "factor:", "unknown key 'factor'; did you mean 'factors'"),
+    ],
+)
+def test_specs_that_mean_nothing_here(asked: Path, old: str, new: str, problem: str) -> None:
+    assert old in SPEC
+    asked.write_text(SPEC.replace(old, new))
+    done = run(asked, str(asked), "--yes")
+    assert done.returncode == 2
+    assert re.search(problem, done.stderr)
+    assert done.stderr.count("\n") == 1

@@ -104,11 +104,12 @@ def parts(kind: object) -> Iterator[object]:
 
 
 UNIT = re.compile(
-    r"(^|_)(bytes|count|counts|s|us|ns|hz|bps|mtps|gtps|percent|ratio|id|ids)$|^(id|number)$"
+    r"(^|_)(bytes|count|counts|s|us|ns|hz|bps|mtps|gtps|percent|ratio|c|j|w|id|ids)$|^(id|number)$"
 )
 """Base units of the model, and ids, which have none."""
 
 WITHOUT_UNIT = {
+    "load": "tasks, as in /proc/loadavg",
     "level": "of a cache: 1 is nearest to the core",
     "distances": "of the SLIT: 10 is local, no unit",
     "combined": "queues, in the words of ethtool -l",

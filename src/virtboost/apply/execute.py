@@ -41,12 +41,13 @@ def apply(
     hostname: str | None,
     persist: bool = False,
     keep_going: bool = False,
+    purpose: str = "",
 ) -> Changeset | None:
     """Carry out changes; return None where everything is as wanted already.
 
     What was there before is on disk before the first write.  Where a write fails, or the kernel
     makes another value of it, everything is taken back, unless ``keep_going``.  With ``persist``
-    it holds after a reboot too.
+    it holds after a reboot too.  ``purpose`` is what the journal says it is a part of.
 
     Raises:
         InputError: A change cannot be carried out here, or somebody else is at it: nothing was
@@ -58,7 +59,7 @@ def apply(
         steps = [step for step in preflight(reader, changes, persist=persist) if step.changes]
         if not steps:
             return None
-        changeset = journal.begin(writer.name, hostname, _now(), _records(steps))
+        changeset = journal.begin(writer.name, hostname, _now(), _records(steps), purpose=purpose)
         try:
             results = _write(writer, changeset, steps, keep_going=keep_going)
         except ChangeFailed:

@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS record (
     path TEXT NOT NULL, form TEXT NOT NULL, prior TEXT NOT NULL, value TEXT NOT NULL,
     reason TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (changeset, number)
 );
+CREATE TABLE IF NOT EXISTS purpose (
+    changeset INTEGER PRIMARY KEY REFERENCES changeset(id), text TEXT NOT NULL
+);
 """
 
 
@@ -112,7 +115,7 @@ class Journal:
             except BlockingIOError:
                 file.seek(0)
                 holder = file.read(20).decode() or "another one"
-                raise InputError(f"{host}: process {holder} is changing it; wait for it") from None
+                raise InputError(f"{host}: process {holder} is at it; wait for it") from None
             self._sign(file)
             yield
 
@@ -128,9 +131,22 @@ class Journal:
         return InputError(f"{self._folder}: the journal cannot be used: {error}; {hosts}")
 
     def begin(
-        self, host: str, hostname: str | None, begun_at: str, steps: Sequence[Record]
+        self,
+        host: str,
+        hostname: str | None,
+        begun_at: str,
+        steps: Sequence[Record],
+        *,
+        purpose: str = "",
     ) -> Changeset:
         """Put everything that is to be written on disk, with what was there before.
+
+        Args:
+            host: What the user called the host.
+            hostname: Its own name.
+            begun_at: ISO 8601, in UTC.
+            steps: What is to be written.
+            purpose: What it is a part of; empty: somebody asked for it by itself.
 
         Raises:
             InputError: The disk does not take it.
@@ -146,6 +162,8 @@ class Journal:
                 "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [_row(changeset, each) for each in steps],
             )
+            if purpose:
+                database.execute("INSERT INTO purpose VALUES (?, ?)", (changeset, purpose))
         return Changeset(
             id=changeset,
             host=host,
@@ -169,11 +187,30 @@ class Journal:
         Raises:
             InputError: The journal cannot be read.
         """
+        return self._changesets("? IS NULL OR host = ?", (host, host))
+
+    def left(self, host: str) -> dict[str, Changeset]:
+        """Return the changesets of a host that have a purpose and are not undone, by purpose.
+
+        Raises:
+            InputError: The journal cannot be read.
+        """
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT DISTINCT text, id FROM purpose JOIN changeset ON id = purpose.changeset "
+                "JOIN record ON id = record.changeset WHERE host = ? AND state != 'undone'",
+                (host,),
+            ).fetchall()
+        return {purpose: self._changesets("id = ?", (number,))[0] for purpose, number in rows}
+
+    def _changesets(
+        self, condition: str, values: Sequence[str | int | None]
+    ) -> tuple[Changeset, ...]:
         with self._transaction() as database:
             rows = database.execute(
                 "SELECT id, host, hostname, begun_at, key FROM changeset "
-                "WHERE ? IS NULL OR host = ? ORDER BY id",
-                (host, host),
+                f"WHERE {condition} ORDER BY id",
+                values,
             ).fetchall()
             return tuple(
                 Changeset(

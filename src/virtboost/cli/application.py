@@ -18,11 +18,11 @@ application = functools.partial(
 """Makes an application, or a group of verbs."""
 
 
-def add_verb(group: typer.Typer, verb: Callable[..., int]) -> None:
-    """Add a verb, whose status is that of the command, under the name of its function."""
+def add_verb(group: typer.Typer, verb: Callable[..., int], name: str = "") -> None:
+    """Add a verb, whose status is that of the command, under its own name or another."""
 
     @functools.wraps(verb)
     def run(*args: object, **options: object) -> None:
         raise typer.Exit(verb(*args, **options))
 
-    group.command(verb.__name__)(run)
+    group.command(name or verb.__name__)(run)

@@ -56,11 +56,11 @@ def apply(
     """Change hosts, one after the other, each setting journalled before it is written."""
     from virtboost.cli.changes import teller
 
-    prepared = prepare(readers(host), plan, item or (), dry_run=dry_run, persist=persist)
+    made = prepare(readers(host), plan, item or (), dry_run=dry_run, persist=persist)
     tell = teller(json)
     if not json:
-        show(prepared, persist=persist)
-    waiting = [each for each in prepared if each.steps and not dry_run]
+        show(made, persist=persist)
+    waiting = [each for each in made if each.steps and not dry_run]
     if waiting and not yes and not agreed(waiting):
         return 1
     done: list[tuple[str, int]] = []
@@ -108,12 +108,22 @@ def _prepared(
     Raises:
         VirtboostError: It cannot be done there, or the host cannot be read.
     """
+    hostname, changes = changes_of(reader, plan, items)
+    return prepared(reader, hostname, changes, persist=persist)
+
+
+def prepared(
+    reader: Reader, hostname: str | None, changes: Sequence[Change], *, persist: bool
+) -> Prepared:
+    """Return what some changes are to do to a host; nothing is written.
+
+    Raises:
+        VirtboostError: They cannot be carried out there, or the host cannot be read.
+    """
     from virtboost.apply.preflight import preflight
 
-    hostname, changes = _changes(reader, plan, items)
     steps = preflight(reader, changes, persist=persist)
-    changing = [step for step in steps if step.changes]
-    return Prepared(reader.name, hostname, changes, changing)
+    return Prepared(reader.name, hostname, changes, [step for step in steps if step.changes])
 
 
 def _carry_out(each: Prepared, *, persist: bool, keep_going: bool) -> int | None:
@@ -143,7 +153,7 @@ def _document(changesets: Sequence[tuple[str, int]]) -> None:
     sys.stdout.write(to_json({"schema": "virtboost.applied/1", "changesets": made}) + "\n")
 
 
-def _changes(
+def changes_of(
     reader: Reader, plan: Path | None, items: Sequence[str]
 ) -> tuple[str | None, Sequence[Change]]:
     """Return a host's name, and the changes of a plan for it or those of findings of some items.
@@ -180,13 +190,13 @@ def _of_items(reader: Reader, items: Sequence[str]) -> tuple[str | None, Sequenc
     return host.hostname, [change for finding in report.findings for change in finding.changes]
 
 
-def show(prepared: Sequence[Prepared], *, persist: bool) -> None:
+def show(made: Sequence[Prepared], *, persist: bool) -> None:
     """Print what is to be changed, old value and new."""
     from virtboost.cli.changes import say
     from virtboost.emit.persist import forgotten
 
-    for name, _, changes, steps in prepared:
-        if len(prepared) > 1 or not steps:
+    for name, _, changes, steps in made:
+        if len(made) > 1 or not steps:
             say(f"{name}:" if steps else f"{name}: nothing to change: everything is as wanted")
         for step in steps:
             _show_step(step)

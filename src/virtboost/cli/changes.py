@@ -31,8 +31,13 @@ def journal() -> Journal:
     """Return the journal of this user on this machine."""
     from virtboost.apply.journal import Journal
 
+    return Journal(state_folder())
+
+
+def state_folder() -> Path:
+    """Return where this user's journal and experiments are kept."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Journal(Path(state) / "virtboost")
+    return Path(state) / "virtboost"
 
 
 def writable(host: str) -> Both:

@@ -55,7 +55,7 @@ def _reader(host: str) -> Reader:
     if host.startswith("ssh://"):
         from virtboost.transport.ssh import SshReader
 
-        return SshReader(host, control_directory=_control_directory())
+        return SshReader(host, control_directory=control_directory())
     if Path(host).exists():
         from virtboost.transport.recorded import RecordedReader
 
@@ -63,7 +63,8 @@ def _reader(host: str) -> Reader:
     raise InputError(f"{host}: no such recording; a host is local, ssh://[user@]host or a path")
 
 
-def _control_directory() -> Path:
+def control_directory() -> Path:
+    """Return where sockets of shared SSH connections are kept."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     return Path(runtime or Path.home() / ".cache") / "virtboost"
 

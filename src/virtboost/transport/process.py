@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -37,8 +38,11 @@ def run(
     stdin: bytes = b"",
     env: Mapping[str, str] | None = None,
     max_bytes: int,
+    group: bool = False,
 ) -> Finished:
     """Run ``argv`` until it ends, for at most ``limit_s`` seconds or soon after ``max_bytes``.
+
+    With ``group`` what it started ends with it where it has to be stopped.
 
     Standard output is read to its end, standard error only while the program lives: what ``ssh``
     leaves in the background for a shared connection may keep it open for minutes.
@@ -48,13 +52,18 @@ def run(
     """
     deadline = time.monotonic() + limit_s
     with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=env,
+        start_new_session=group,
     ) as process:
         talk = _Talk(process, stdin)
         try:
             in_time = talk.until(deadline, max_bytes) and _ends(process, deadline)
         finally:
-            _end(process)
+            _end(process, group=group)
         talk.rest_of_errors()
     return Finished(
         status=process.returncode,
@@ -128,11 +137,18 @@ def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
     return True
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], *, group: bool) -> None:
     """Ask the program to end, since ``ssh`` then ends its own helpers, and make sure of it."""
     if process.poll() is not None:
         return
-    process.terminate()
+    _send(process, signal.SIGTERM, group=group)
     if not _ends(process, time.monotonic() + _PATIENCE_S):
-        process.kill()
+        _send(process, signal.SIGKILL, group=group)
         process.wait()
+
+
+def _send(process: subprocess.Popen[bytes], number: signal.Signals, *, group: bool) -> None:
+    if group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)

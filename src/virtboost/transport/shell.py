@@ -16,7 +16,7 @@ nor a login message can pass for a frame.  Each frame is followed by its text:
 ``N A SOURCE``         attributes, as ``grep`` prints them
 ``N C SOURCE``         standard output of a program
 ``N S SOURCE STATUS``  its exit status, and its standard error
-``N Z``                the end
+``N Z``                the end, with what ``times`` says
 =====================  =======================================================
 """
 
@@ -105,7 +105,7 @@ def script(sources: Sequence[Source], nonce: str) -> str:
     for index, source in enumerate(sources):
         statement = _program(source) if isinstance(source, Command) else _entries(source)
         lines.append(f"I={index}; {statement}")
-    return "\n".join((*lines, "printf '%s Z\\n' \"$N\"", "exit 0", ""))
+    return "\n".join((*lines, "printf '%s Z\\n' \"$N\"", "times", "exit 0", ""))
 
 
 def _entries(source: Files | Links) -> str:
@@ -168,7 +168,7 @@ def parse_answer(
     try:
         for kind, words, body in _frames(answer, nonce):
             if kind == "Z":
-                return gathered.capture()
+                return gathered.capture(_cpu_s(body.decode("ascii", "replace")))
             gathered.take(kind, int(words[0]), words[1:], body)
     except (ValueError, IndexError, KeyError) as error:
         raise BadAnswer(host, f"the answer is not in order: {error}") from error
@@ -221,7 +221,7 @@ class _Gathered:
         elif text is not None and path.isprintable():
             self._entries.setdefault(source, {}).setdefault(directory, {})[name] = text
 
-    def capture(self) -> Capture:
+    def capture(self, cpu_s: float | None) -> Capture:
         """Return everything, sources and directories in the order in which they were asked for."""
         entries = {
             source: in_natural_order(source, self._entries[source])
@@ -229,7 +229,16 @@ class _Gathered:
             if not isinstance(source, Command) and source in self._entries
         }
         outputs = {command: tuple(outputs) for command, outputs in self._outputs.items()}
-        return Capture(entries, outputs, self._failures)
+        return Capture(entries, outputs, self._failures, cpu_s=cpu_s)
+
+
+def _cpu_s(times: str) -> float | None:
+    """Return the sum of what ``times`` prints: of the shell and its children, user and system.
+
+    It counts whole hundredths of a second, and leaves the rest out.
+    """
+    found = re.findall(r"(\d+)m(\d+(?:\.\d+)?)s", times)
+    return sum(60 * int(minutes) + float(s) for minutes, s in found) if len(found) == 4 else None
 
 
 def _grepped(source: Files | Links, printed: bytes) -> Iterator[tuple[str, bytes]]:

@@ -96,11 +96,17 @@ class Capture:
         entries: Mapping[Files | Links, Entries],
         outputs: Mapping[Command, tuple[Output, ...]],
         failures: Sequence[Failure],
+        *,
+        cpu_s: float | None = None,
     ) -> None:
-        """Hold files and links (source -> directory -> name -> text), outputs and failures."""
+        """Hold files and links (source -> directory -> name -> text), outputs and failures.
+
+        ``cpu_s`` is the CPU time that a shell on the host took for it; None: not told.
+        """
         self._entries = dict(entries)
         self._outputs = dict(outputs)
         self.failures = tuple(failures)
+        self.cpu_s = cpu_s
 
     def entries(self, source: Files | Links) -> Entries:
         """Return directory -> name -> text (a link's real path) of what there was, stripped."""

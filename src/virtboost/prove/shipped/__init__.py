@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from msgspec import structs
 
 from virtboost.prove.shipped import kernels, programs
-from virtboost.prove.shipped.form import Option, Shipped, unknown
-from virtboost.prove.spec import Metric, Workload
-
-__all__ = ["WORKLOADS", "Option", "Shipped", "known", "listed"]
+from virtboost.prove.shipped.form import Shipped, unknown
+from virtboost.prove.spec import Workload
 
 WORKLOADS: dict[str, Shipped] = {each.name: each for each in (*programs.PROGRAMS, *kernels.KERNELS)}
 
@@ -34,9 +30,3 @@ def known(workload: Workload) -> Workload:
         raise ValueError(f"{workload.name}: {workload.use}: {error}") from None
     metrics = workload.metrics or shipped.metrics
     return structs.replace(workload, command=command, metrics=metrics, use="", options={})
-
-
-def listed() -> Iterator[tuple[str, str, tuple[Option, ...], tuple[Metric, ...]]]:
-    """Yield of each workload its name, its meaning, its options and its metrics."""
-    for each in WORKLOADS.values():
-        yield each.name, each.meaning, each.options, each.metrics
