@@ -157,7 +157,7 @@ def test_two_at_once(before: Before, journal: Journal, tmp_path: Path) -> None:
 def test_a_full_disk_for_the_journal(before: Before, tmp_path: Path) -> None:
     folder = tmp_path / "full"
     folder.mkdir()
-    ask("mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder))
+    ask("mount", "-t", "tmpfs", "-o", "size=128k", "none", str(folder))
     try:
         kept = Journal(folder)
         with contextlib.suppress(OSError):

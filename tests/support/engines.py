@@ -109,7 +109,8 @@ def _make_image(found: Engines) -> None:
     root = found.folder / "root"
     (root / "bin").mkdir(parents=True)
     shutil.copy(str(shutil.which("busybox")), root / "bin" / "busybox")
-    (root / "bin" / "sleep").symlink_to("busybox")
+    for name in ("cat", "ps", "sh", "sleep", "timeout"):
+        (root / "bin" / name).symlink_to("busybox")
     tar = subprocess.run(("tar", "-C", str(root), "-c", "."), capture_output=True, check=True)
     subprocess.run(
         (*DOCKER, "import", "-", IMAGE),

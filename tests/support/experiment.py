@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from virtboost.model.userfile import from_yaml
 from virtboost.prove.result import About, Cost, Experiment, Run, Void
@@ -43,7 +43,7 @@ class Host:
         self.in_force = in_force
         return False
 
-    def settings(self) -> Mapping[str, str]:
+    def settings(self, changing: Collection[str]) -> Mapping[str, str]:
         return dict(self.values)
 
     def measure(self, workload: Workload) -> Measured:

@@ -66,7 +66,7 @@ def _reader(host: str) -> Reader:
 def control_directory() -> Path:
     """Return where sockets of shared SSH connections are kept."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(runtime or Path.home() / ".cache") / "virtboost"
+    return Path(runtime or Path.home() / ".cache") / "virtboost" / "ssh"
 
 
 def with_progress(

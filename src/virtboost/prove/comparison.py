@@ -56,10 +56,14 @@ class Comparison:
         return tuple(dict.fromkeys(open_))
 
     @property
+    def changing(self) -> tuple[str, ...]:
+        """Names of the trials that are made and taken back."""
+        return () if self.name == NO_CHANGE else (self.name,)
+
+    @property
     def cells(self) -> tuple[Cell, ...]:
         """What is in force in each run of the next block."""
-        mine = () if self.name == NO_CHANGE else (self.name,)
-        return tuple(Cell(applied, mine if applied else ()) for applied in self._order)
+        return tuple(Cell(applied, self.changing if applied else ()) for applied in self._order)
 
     def take(self, runs: Sequence[Run]) -> None:
         """Count a whole block of runs, and conclude where that is enough."""

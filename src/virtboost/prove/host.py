@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from virtboost.apply.execute import apply, undo
@@ -90,7 +90,7 @@ class HostBench:
         self._place = place
         self._acts = {act.name: act for act in acts}
         self._purpose = purpose
-        self._watched = sorted({*watch, *(path for act in acts for path in act.paths)})
+        self._watched = {*watch, *(path for act in acts for path in act.paths)}
         self._settle_s = settle_s
         self._quiet = False
 
@@ -116,9 +116,11 @@ class HostBench:
             time.sleep(self._settle_s)
         return booted
 
-    def settings(self) -> dict[str, str]:
-        """Return what is watched: path and value."""
-        now = read_now(self._place.reader, self._watched) if self._watched else {}
+    def settings(self, changing: Collection[str]) -> dict[str, str]:
+        """Return what is watched while these trials are made and taken back: path and value."""
+        own = {path for name in changing for path in self._acts[name].paths}
+        watched = sorted(self._watched - own)
+        now = read_now(self._place.reader, watched) if watched else {}
         return {path: found.value for path, found in now.items()}
 
     def measure(self, workload: Workload) -> Measured:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from virtboost.transport.program import Ended, Program
+from virtboost.transport.program import Ended, Program, timed
 from virtboost.transport.source import NOT_RUN, STOPPED
 
 _SOON_S = 0.2
@@ -48,7 +48,7 @@ def _container(name: str, host: Program) -> Program:
         words = ("sh", "-c", _IN_CONTAINER, "sh", name, f"{limit_s:g}", *argv)
         return host(words, limit_s + _ANSWER_S)
 
-    return run
+    return timed(run)
 
 
 class _Agent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from virtboost.model.machine import MachineState
@@ -47,8 +47,8 @@ class Bench(Protocol):
             RebootNeeded: They are made, and somebody has to boot the host.
         """
 
-    def settings(self) -> Mapping[str, str]:
-        """Return what must not change by itself: path and value."""
+    def settings(self, changing: Collection[str]) -> Mapping[str, str]:
+        """Return what must not change while these trials are made and taken back: path, value."""
 
     def measure(self, workload: Workload) -> Measured:
         """Run a workload once."""
@@ -87,7 +87,7 @@ class Runner:
         self._workloads = {each.name: each for each in spec.workloads}
         self._cold = True
         self._last: Stage | None = None
-        self._seen: dict[tuple[str, ...], Mapping[str, str]] = {}
+        self._settings: Mapping[str, str] = {}
 
     def go(self, *, rebooted: bool) -> str:
         """Run to the end; return ``done``, or why it is not.
@@ -101,8 +101,9 @@ class Runner:
         if begun and not rebooted:
             self._void(begun[0].comparison, begun[0].block, INTERRUPTED)
             begun = []
-        if rebooted:
-            self._last = self.course.stage
+        stage = self.course.stage
+        if rebooted and stage is not None:
+            self._last, self._settings = stage, self._bench.settings(stage.changing)
         try:
             ended = self._all(begun)
         except RebootNeeded:
@@ -120,7 +121,8 @@ class Runner:
                 return f"no block was begun after {self._spec.limit_s:g} s"
             if stage is not self._last:
                 self._bench.put(())
-                self._cold, self._seen, self._last = True, {}, stage
+                self._cold, self._last = True, stage
+                self._settings = self._bench.settings(stage.changing)
             self._block(stage, begun)
             begun = []
         return "done"
@@ -128,17 +130,13 @@ class Runner:
     def _block(self, stage: Stage, begun: Sequence[Run]) -> None:
         """Run a block, or what is left of one, and count it unless a setting did not hold."""
         number, runs = self.course.number(stage), list(begun)
-        why: str | None = None
         for position, cell in enumerate(stage.cells):
             done = {run.workload for run in begun if run.position == position}
             left = [self._workloads[name] for name in stage.waiting if name not in done]
             if left:
                 self._cold |= self._bench.put(cell.in_force)
-                why = self._drift(cell)
-                if why is not None:
-                    break
                 runs += self._runs(stage, number, position, cell, left)
-        why = why or self._drift(stage.cells[-1])
+        why = self._drift(stage)
         if why is not None:
             self._void(stage.name, number, why)
         else:
@@ -181,15 +179,14 @@ class Runner:
             **measured._asdict(),
         )
 
-    def _drift(self, cell: Cell) -> str | None:
-        """Return which setting says something else than before, with the same trials in force."""
-        now = self._bench.settings()
-        known = self._seen.setdefault(cell.in_force, now)
-        for path in sorted({*known, *now}):
-            if known.get(path) != now.get(path):
-                self._seen = {cell.in_force: now}
-                return f"{path}: was {known.get(path)!r}, is {now.get(path)!r}"
-        return None
+    def _drift(self, stage: Stage) -> str | None:
+        """Return which setting says something else than before; None: all hold."""
+        before, now = self._settings, self._bench.settings(stage.changing)
+        self._settings = now
+        changed = [path for path in sorted({*before, *now}) if before.get(path) != now.get(path)]
+        if not changed:
+            return None
+        return f"{changed[0]}: was {before.get(changed[0])!r}, is {now.get(changed[0])!r}"
 
     def _void(self, comparison: str, block: int, why: str) -> None:
         self._log.void(Void(comparison=comparison, block=block, why=why))

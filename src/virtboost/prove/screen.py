@@ -47,7 +47,7 @@ class Screening:
             trials: Names of the factors.
         """
         self._workloads = workloads
-        self._trials = trials
+        self.changing = tuple(trials)
         self._design = design(len(trials), spec.seed)
         self._rows: list[Sequence[Run]] = []
 
@@ -62,7 +62,7 @@ class Screening:
     def cells(self) -> tuple[Cell]:
         """What is in force in the next row."""
         row = self._design[len(self._rows)]
-        names = tuple(name for name, sign in zip(self._trials, row, strict=False) if sign > 0)
+        names = tuple(name for name, sign in zip(self.changing, row, strict=False) if sign > 0)
         return (Cell(bool(names), names),)
 
     def take(self, runs: Sequence[Run]) -> None:
@@ -88,7 +88,7 @@ class Screening:
         effects = 2 * self._design.T @ figures / len(figures)
         needed, mean = margin_of_error(effects), abs(float(figures.mean()))
         good = effects if metric.better == "higher" else -effects
-        for name, effect, to_the_good in zip(self._trials, effects, good, strict=False):
+        for name, effect, to_the_good in zip(self.changing, effects, good, strict=False):
             yield Screened(
                 trial=name,
                 workload=workload,

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
+import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from virtboost.errors import BadAnswer
 from virtboost.transport import process
 from virtboost.transport.local import SEARCH_PATH
 from virtboost.transport.source import MAX_TEXT_BYTES, NOT_RUN, STOPPED
 from virtboost.transport.ssh import SshReader
+
+_TERMINATED = 128 + signal.SIGTERM
 
 _SLACK_S = 60
 """Time for the connection, beside that of the program."""
@@ -77,7 +82,7 @@ def ssh_program(
         )
         return _ended(reader.ask(script.encode()).stdout, nonce, address)
 
-    return run
+    return timed(run)
 
 
 _SCRIPT = """\
@@ -95,6 +100,21 @@ tail -c 4096 "$d/2"
 printf '\\n%s\\n' {nonce}
 """
 """What the program prints goes to files: a program that it leaves behind holds no connection."""
+
+
+def timed(run: Program) -> Program:
+    """Return a program runner that tells one that took too long as ``STOPPED``.
+
+    ``timeout`` of busybox tells the signal that it sent.
+    """
+
+    def timed_run(argv: Sequence[str], limit_s: float) -> Ended:
+        begun = time.monotonic()
+        ended = run(argv, limit_s)
+        late = time.monotonic() - begun >= limit_s
+        return replace(ended, status=STOPPED) if late and ended.status == _TERMINATED else ended
+
+    return timed_run
 
 
 def _ended(answer: bytes, nonce: str, host: str) -> Ended:

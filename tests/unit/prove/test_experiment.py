@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
@@ -208,7 +208,7 @@ def test_a_setting_that_does_not_hold_voids_the_block() -> None:
 def test_a_setting_that_never_holds_is_given_up_on() -> None:
     host = Host(noisy(100, 110, 1), drift="0")
 
-    def settings() -> Mapping[str, str]:
+    def settings(changing: Collection[str]) -> Mapping[str, str]:
         host.values["drift"] += "1"
         return dict(host.values)
 
