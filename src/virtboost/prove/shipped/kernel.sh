@@ -4,7 +4,7 @@ command -v cc >/dev/null 2>&1 || fail 'no C compiler (cc); Debian package gcc'
 compile() {
     printf '%s' "$source" >"$folder/kernel.c" || exit 1
     run cc -O3 -pthread -o "$folder/kernel" "$folder/kernel.c" -lm 2>"$folder/log" ||
-        fail "cc: $(grep -m 1 error "$folder/log" || tail -n 1 "$folder/log")"
+        fail "cc: $(said "$folder/log")"
 }
 
 cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}

@@ -15,14 +15,14 @@ if [ -z "$host" ]; then
     fi
     cd "$folder" || exit 1
     run $owner initdb --pgdata "$folder/data" --auth trust --username postgres --no-sync \
-        >log 2>&1 || fail "initdb: $(tail -n 1 log)"
+        >log 2>&1 || fail "initdb: $(said log)"
     tied $owner postgres -D "$folder/data" -k "$folder" -c listen_addresses= -c "port=$port" \
         >log 2>&1 &
     serving=$!
     host=$folder user=postgres database=postgres
     await postgres psql --host "$host" --port "$port" --username "$user" -c 'SELECT 1' "$database"
     run pgbench --initialize --quiet --scale "$scale" --host "$host" --port "$port" \
-        --username "$user" "$database" >made 2>&1 || fail "$(tail -n 1 made)"
+        --username "$user" "$database" >made 2>&1 || fail "$(said made)"
 fi
 run pgbench --host "$host" --port "$port" --username "$user" --client "$clients" \
     --jobs "$threads" --time "$seconds" "$database"

@@ -51,6 +51,11 @@ make_folder() {
     folder=$(mktemp -d "${1:-${TMPDIR:-/tmp}}/virtboost-XXXXXX") || exit 1
 }
 
+# The line of a log that says what is wrong.
+said() {
+    grep -i -m 1 error "$1" || tail -n 1 "$1"
+}
+
 # Whether the server has ended: what is not waited for yet is a zombie.
 gone() {
     case $(cat "/proc/$serving/stat" 2>/dev/null) in
@@ -67,7 +72,7 @@ await() {
     until "$@" >/dev/null 2>&1; do
         tries=$((tries + 1))
         if [ "$tries" -gt 100 ] || gone; then
-            fail "$name does not start: $(tail -n 1 "$folder/log")"
+            fail "$name does not start: $(said "$folder/log")"
         fi
         sleep 0.1
     done

@@ -68,7 +68,7 @@ _STRESS = (
             unit="MB/s",
             meaning="what one instance reads; the mean of the instances",
         ),
-        seconds=_seconds(10, least=5),  # "run duration too short to determine memory rate"
+        seconds=_seconds(10, least=6),  # "run duration too short to determine memory rate"
     ),
     _stress(
         "switch",

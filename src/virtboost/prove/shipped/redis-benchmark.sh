@@ -10,6 +10,6 @@ if [ -z "$host" ]; then
 else
     set -- -h "$host" -p "$port"
     # The benchmark would try for ever.
-    run redis-cli "$@" ping >"$folder/log" 2>&1 || fail "redis-cli: $(tail -n 1 "$folder/log")"
+    run redis-cli "$@" ping >"$folder/log" 2>&1 || fail "redis-cli: $(said "$folder/log")"
 fi
 run redis-benchmark "$@" -t set,get -n "$requests" -c "$clients" -d "$bytes" -P "$pipeline" --csv
