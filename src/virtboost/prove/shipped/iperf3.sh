@@ -23,5 +23,7 @@ in_client iperf3 --client "${server:-127.0.0.1}" --port "$port" --time "$seconds
 ended=$?
 # It may end with success and an error in its JSON.
 error=$(sed -n 's/^[[:space:]]*"error":[[:space:]]*"\(.*\)".*/\1/p' "$folder/out")
-[ "$ended" = 0 ] && [ -z "$error" ] || fail "iperf3: ${error:-ended with status $ended}"
+if [ "$ended" != 0 ] || [ -n "$error" ]; then
+    fail "iperf3: ${error:-ended with status $ended}"
+fi
 cat "$folder/out"

@@ -1,7 +1,6 @@
 # Compiles $source once for each machine and version of itself, and runs it with the arguments.
-command -v cc >/dev/null 2>&1 || fail 'no C compiler (cc); Debian package gcc'
-
 compile() {
+    command -v cc >/dev/null 2>&1 || fail 'no C compiler (cc); Debian package gcc'
     printf '%s' "$source" >"$folder/kernel.c" || exit 1
     run cc -O3 -pthread -o "$folder/kernel" "$folder/kernel.c" -lm 2>"$folder/log" ||
         fail "cc: $(said "$folder/log")"
