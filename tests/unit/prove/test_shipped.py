@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -164,3 +165,54 @@ def test_all_are_listed() -> None:
     assert [name for name, _, _, _ in rows] == list(WORKLOADS)
     meanings = {name: meaning for name, meaning, _, _ in rows}
     assert meanings["chase"].startswith("Latency of memory")
+
+
+HOSTILE = """a 'b' "c" $(exit 7) `exit 7` \\ ; exit 7\n*"""
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "argument"),
+    [
+        ("fio", "bs", f"--bs={HOSTILE}"),
+        ("pgbench", "database", HOSTILE),
+        ("sysbench-memory", "block", f"--memory-block-size={HOSTILE}"),
+    ],
+)
+def test_a_text_reaches_the_program_as_it_is(
+    tmp_path: Path, name: str, option: str, argument: str
+) -> None:
+    program = tmp_path / WORKLOADS[name].program
+    program.write_text("#!/bin/sh\nprintf '%s\\0' \"$@\"\n")
+    program.chmod(0o755)
+    running = {"host": "::1"} if name == "pgbench" else {}
+    # Without programs of the system there is no other pgbench either.
+    done = subprocess.run(
+        ("/bin/sh", *use(name, **{option: HOSTILE}, **running).command[1:]),
+        env={"PATH": f"{tmp_path}:{_only(tmp_path, 'mktemp', 'rm', 'setpriv')}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert argument in done.stdout.split("\0")
+
+
+def test_words_before_a_server_are_those_of_a_shell(tmp_path: Path) -> None:
+    (line,) = re.findall(
+        "(?m)^server_command=.*", script(use("iperf3", server_command="a 'b c' $d"))
+    )
+    shown = 'eval "set -- $server_command"; printf "%s\\n" "$@"'
+    done = subprocess.run(
+        ("sh", "-c", f"{line}\n{shown}"), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["a", "b c", "$d"]
+
+
+def _only(folder: Path, *programs: str) -> Path:
+    """Return a folder with these programs of the system."""
+    made = folder / "system"
+    made.mkdir()
+    for each in programs:
+        if found := shutil.which(each):
+            (made / each).symlink_to(found)
+    return made

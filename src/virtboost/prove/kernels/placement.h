@@ -6,9 +6,8 @@
 #include <limits.h>
 #include <sched.h>
 
-#ifndef MPOL_BIND
-#define MPOL_BIND 2
-#endif
+/* Of linux/mempolicy.h, which not every C library comes with. */
+enum { MPOL_BIND = 2, MPOL_F_NODE = 1 << 0, MPOL_F_ADDR = 1 << 1 };
 
 enum { MOST_CPUS = 8192, MOST_NODES = 1024 };
 enum pages { ANY_PAGES, BASE_PAGES, HUGE_PAGES, TRANSPARENT_PAGES };
@@ -161,23 +160,16 @@ static void *memory(size_t bytes, int node, enum pages pages)
     return start;
 }
 
-/* Ask the kernel where the pages are, now that all are touched. */
+/* Ask the kernel where each page is, now that all are touched. */
 static void require_placed(char *start, size_t bytes)
 {
-    enum { AT_ONCE = 512 };
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), left = (bytes + page - 1) / page;
-    while (wanted_node >= 0 && left) {
-        void *pages[AT_ONCE];
-        int nodes[AT_ONCE];
-        size_t count = left < AT_ONCE ? left : AT_ONCE;
-        for (size_t i = 0; i < count; i++, start += page)
-            pages[i] = start;
-        if (syscall(SYS_move_pages, 0, count, pages, NULL, nodes, 0) < 0)
-            fail("memory_node %d: move_pages: %s", wanted_node, strerror(errno));
-        for (size_t i = 0; i < count; i++)
-            if (nodes[i] != wanted_node)
-                fail("memory_node %d: a page is on node %d", wanted_node, nodes[i]);
-        left -= count;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (size_t at = 0; wanted_node >= 0 && at < bytes; at += page) {
+        int node = -1;
+        if (syscall(SYS_get_mempolicy, &node, NULL, 0UL, start + at, MPOL_F_NODE | MPOL_F_ADDR) < 0)
+            fail("memory_node %d: get_mempolicy: %s", wanted_node, strerror(errno));
+        if (node != wanted_node)
+            fail("memory_node %d: a page is on node %d", wanted_node, node);
     }
 }
 

@@ -40,7 +40,7 @@ def _stress(stressor: str, meaning: str, metric: Metric, *, seconds: Option) -> 
 def _row(stressor: str) -> str:
     """Return a pattern of operations in a second of real time, of a line of its table.
 
-    Up to version 0.15.00 the line is marked ``info:``, later ``metrc:``.
+    Version 0.15.00 marks the line ``info:``, 0.15.06 and later ones ``metrc:``.
     """
     return rf"(?m)^stress-ng: \w+: +\[\d+\] {stressor} +\d+(?: +[\d.]+){{3}} +([\d.]+)"
 
