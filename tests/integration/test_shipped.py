@@ -220,6 +220,9 @@ def test_nodes_that_there_are_not(place: Place, name: str) -> None:
     )
     assert place.refusal(name, memory_node=1023).startswith("memory_node 1023: mbind: ")
     assert place.refusal(name, memory_node=5000).startswith("memory_node 5000: ")
+    for option in ("cpu_node", "memory_node"):
+        said = place.refusal(name, **{option: 1 << 40})
+        assert said == f"{option}: no number, or none from -1 to 1e9: {1 << 40}"
 
 
 def test_several_at_once_compile_one_kernel(place: Place) -> None:

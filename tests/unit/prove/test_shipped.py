@@ -130,6 +130,7 @@ def test_a_program_that_is_not_there(shipped: Shipped) -> None:
         ("chase", {"seconds": float("inf")}, "asked: chase: seconds: 0.01 or more, and not inf"),
         ("chase", {"cpu_node": -1}, "asked: chase: cpu_node: 0 or more, and not -1"),
         ("chase", {"cpu_node": True}, "asked: chase: cpu_node: a whole number, and not True"),
+        ("fio", {"seconds": -(10**400)}, f"asked: fio: seconds: 1 or more, and not {-(10**400)}"),
         ("fio", {"seconds": 1.5}, "asked: fio: seconds: a whole number, and not 1.5"),
         ("fio", {"direct": 2}, "asked: fio: direct: 0, 1, and not 2"),
         ("fio", {"bs": "4\0k"}, "asked: fio: bs: a text without a null character"),

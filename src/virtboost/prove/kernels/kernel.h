@@ -33,7 +33,7 @@ static double number(const char *text, const char *name)
 {
     char *end;
     double found = strtod(text, &end);
-    if (end == text || *end)
-        fail("%s: no number: %s", name, text);
+    if (end == text || *end || !(found >= -1 && found <= 1e9))
+        fail("%s: no number, or none from -1 to 1e9: %s", name, text);
     return found;
 }

@@ -28,8 +28,8 @@ class Option(Struct, frozen=True, kw_only=True):
     kind: type[Value]
     default: Value = ""
     """Empty: not said, which ``meaning`` explains."""
-    least: float | None = None
-    """Of a number; None: it is a text."""
+    least: float = 0
+    """Of a number."""
     choices: tuple[Value, ...] = ()
     """The only values; none: any."""
     words: bool = False
@@ -45,7 +45,7 @@ class Option(Struct, frozen=True, kw_only=True):
             raise ValueError(f"{self.name}: {_KINDS[self.kind]}, and not {value!r}")
         if self.choices and value not in self.choices:
             raise ValueError(f"{self.name}: {_listed(self.choices)}, and not {value!r}")
-        if self.least is not None and not self.least <= float(value) < math.inf:
+        if not isinstance(value, str) and not self.least <= value < math.inf:
             raise ValueError(f"{self.name}: {self.least:g} or more, and not {value!r}")
         if "\0" in str(value):
             raise ValueError(f"{self.name}: a text without a null character")
