@@ -254,7 +254,7 @@ def test_a_compiler_that_fails(place: Place, tmp_path: Path) -> None:
 
 
 def test_fio_only_reads_what_is_not_its_own(place: Place, tmp_path: Path) -> None:
-    precious = tmp_path / "precious"
+    precious = tmp_path / "pre:cious"
     precious.write_bytes(b"x" * (1 << 20))
     assert "not allowed" in place.refusal("fio", file=str(precious), rw="randwrite", seconds=1)
     assert place.figures("fio", file=str(precious), direct=0, seconds=1)["iops"] > 0

@@ -1,7 +1,8 @@
 need fio fio
 if [ -n "$file" ]; then
     [ -e "$file" ] || fail "file: $file: no such file"
-    set -- --readonly "--filename=$file"
+    # A colon would begin another file.
+    set -- --readonly "--filename=$(printf '%s' "$file" | sed 's/:/\\:/g')"
 else
     make_folder "$directory"
     set -- "--directory=$folder" "--size=$size"

@@ -49,6 +49,10 @@ trap 'exit 143' TERM
 # A folder of one's own below $1, or where temporary files go.
 make_folder() {
     folder=$(mktemp -d "${1:-${TMPDIR:-/tmp}}/virtboost-XXXXXX") || exit 1
+    case $folder in
+    /*) ;;
+    *) folder=$PWD/$folder ;;
+    esac
 }
 
 # The line of a log that says what is wrong.
