@@ -39,7 +39,7 @@ def argv(machine: Machine, files: Files, port: int) -> list[str]:
     """Return the words that start a machine whose SSH server is at a port of 127.0.0.1."""
     return [
         f"qemu-system-{machine.arch}",
-        *("-name", machine.name, "-nodefaults", "-no-reboot", "-display", "none"),
+        *("-name", machine.name, "-nodefaults", "-display", "none"),
         *_PLATFORM[machine.arch],
         *("-accel", "tcg,thread=single"),
         *_cpus(machine),

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from virtboost.prove.figure import NoFigure, figure
-from virtboost.prove.shipped import WORKLOADS, Shipped, known, listed
+from virtboost.prove.shipped import WORKLOADS, known
+from virtboost.prove.shipped.form import Shipped
 from virtboost.prove.spec import Metric, Workload
 
 CASES = Path(__file__).parents[2] / "cases" / "prove"
@@ -159,13 +160,6 @@ def test_metrics_of_ones_own_take_the_place_of_the_known_ones() -> None:
     assert workload.metrics == (metric,)
     assert (workload.use, workload.options) == ("", {})
     assert figure(metric, (CASES / "redis-benchmark.txt").read_text()) == 6.447
-
-
-def test_all_are_listed() -> None:
-    rows = list(listed())
-    assert [name for name, _, _, _ in rows] == list(WORKLOADS)
-    meanings = {name: meaning for name, meaning, _, _ in rows}
-    assert meanings["chase"].startswith("Latency of memory")
 
 
 HOSTILE = """a 'b' "c" $(exit 7) `exit 7` \\ ; exit 7\n*"""
