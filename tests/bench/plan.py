@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import yaml
 from msgspec.structs import replace
 
@@ -21,6 +20,7 @@ from bench.measure import Row, seconds, table, timed
 from support import environments
 from support import nova_peer as nova
 from support.captures import KUNPENG
+from support.fleet_peers import BestFit, FirstFit, VmAgent, placed_by
 from support.fleets import judged, requests, servers
 from virtboost.model.cpuset import CpuSet
 from virtboost.model.document import to_builtins
@@ -35,7 +35,7 @@ from virtboost.model.fleet_plan import (
 from virtboost.model.host import Host
 from virtboost.model.userfile import from_yaml
 from virtboost.model.workload import Workload
-from virtboost.plan.fleet import Flags, Flavor, Fleet, flavor_of
+from virtboost.plan.fleet import Fleet, flavor_of
 from virtboost.plan.fleet_batch import place_batch, place_one_by_one, plan_of
 from virtboost.plan.plan import plan_host
 from virtboost.scan.host import scan
@@ -70,12 +70,12 @@ def run() -> str:
     """Return the result as Markdown."""
     with tempfile.TemporaryDirectory(prefix="virtboost-") as folder:
         parts = (
-            "Servers used, requests refused, rules broken, and what is stranded: free on nodes of "
-            "used servers where no size of the sequence fits any more. Each way has the same filters, "
-            "Nova its own; of the rules Nova knows anti-affinity only. These servers have 1.85 GiB "
-            "for each pCPU and the requests want 2.55: who fills a server strands pCPUs on it, and "
-            "who leaves many servers half full strands few until more requests come, as on the "
-            "shorter lists.",
+            "A batch and one by one are ours. Stranded is free on nodes of used servers where no size "
+            "of the sequence fits any more. Beyond any mix is what stays idle on used servers "
+            "whatever mix of these sizes comes next: pCPUs over, if all wanted the least memory "
+            "for each, 2 GiB; memory over, if all wanted the most, 4 GiB. Who leaves many servers "
+            "half full strands little of them as yet, and beyond any mix the most. Each way has the "
+            "same filters, Nova its own; of the rules Nova knows anti-affinity only.",
             _fleets(),
             table([*_times(), *_searches()]),
             "One host: the Kunpeng 920 capture (4 nodes of 32 cores in clusters of 4, 4 of each "
@@ -83,43 +83,6 @@ def run() -> str:
             _one_host(Path(folder)),
         )
     return "\n\n".join(parts)
-
-
-class FirstFit(Fleet):
-    """The first server, and the first of its nodes, that has room."""
-
-    def _best(self, flavor: Flavor, feasible: Flags) -> tuple[int, tuple[int, ...]]:
-        row, number = divmod(int(np.argmax(feasible)), feasible.shape[1])
-        return row, self._sets.of(flavor.cells)[number]
-
-
-class BestFit(Fleet):
-    """The server that is fullest when the guest is there, in pCPUs and then in memory."""
-
-    def _best(self, flavor: Flavor, feasible: Flags) -> tuple[int, tuple[int, ...]]:
-        cpus, memory = self.free()
-        left = cpus.sum(1) + memory.sum(1) / (1 << 50)
-        cost = np.where(feasible, left[:, None], np.inf)
-        row, number = divmod(int(np.argmin(cost)), cost.shape[1])
-        return row, self._sets.of(flavor.cells)[number]
-
-
-class VmAgent(Fleet):
-    """Best fit by node, as of VMAgent: of the nodes that take it, those with fewest pCPUs left."""
-
-    def _best(self, flavor: Flavor, feasible: Flags) -> tuple[int, tuple[int, ...]]:
-        cpus, _ = self.free()
-        cost = np.where(feasible, self._sets.sum(cpus, flavor.cells), np.inf)
-        row, number = divmod(int(np.argmin(cost)), cost.shape[1])
-        return row, self._sets.of(flavor.cells)[number]
-
-
-def _placed_by(kind: type[Fleet]) -> Callable[..., FleetPlan]:
-    def place(fleet: Sequence[FleetServer], asked: Sequence[FleetRequest]) -> FleetPlan:
-        state = kind(fleet)
-        return plan_of(state, asked, [state.place(each) for each in asked])
-
-    return place
 
 
 def _nova(fleet: Sequence[FleetServer], asked: Sequence[FleetRequest]) -> FleetPlan:
@@ -138,34 +101,65 @@ def _nova(fleet: Sequence[FleetServer], asked: Sequence[FleetRequest]) -> FleetP
 WAYS: dict[str, Callable[..., FleetPlan]] = {
     "batch": place_batch,
     "one by one": place_one_by_one,
-    "first-fit": _placed_by(FirstFit),
-    "best-fit": _placed_by(BestFit),
-    "VMAgent's best-fit": _placed_by(VmAgent),
+    "first-fit": placed_by(FirstFit),
+    "best-fit": placed_by(BestFit),
+    "VMAgent's best-fit": placed_by(VmAgent),
     "Nova's fit": _nova,
 }
 """The first two are ours."""
 
 
 def _fleets() -> str:
-    lines = [f"| sequence, servers | {' | '.join(WAYS)} |", f"|---|{'---|' * len(WAYS)}"]
+    head = (
+        "sequence, servers, way",
+        *("servers used", "requests refused", "vCPUs placed", "memory placed", "rules broken"),
+        *("pCPUs stranded", "GiB stranded", "pCPUs beyond any mix", "GiB beyond any mix"),
+    )
+    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
     for name in SEQUENCES:
         for every, which in LISTS.items():
-            cells = (_outcome(place, name, every) for place in WAYS.values())
-            lines.append(f"| {name}, {which} | {' | '.join(cells)} |")
+            for way, place in WAYS.items():
+                cells = _outcome(place(servers(every), requests(name)), name, every)
+                lines.append(f"| {name}, {which}, {way} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _outcome(place: Callable[..., FleetPlan], name: str, every: int) -> str:
-    made = place(servers(every), requests(name))
+def _outcome(made: FleetPlan, name: str, every: int) -> Sequence[str]:
     wrong = judged(to_builtins(made), name, every)
     if unfit := wrong.keys() - {"anti-affinity", "fault_domain"}:
         raise AssertionError(f"{name}: {unfit}")
+    placed = {each.request for each in made.assignments}
+    asked = requests(name)
+    inside = [each for each in asked if each.name in placed]
+    vcpus = sum(each.vcpus for each in inside) / sum(each.vcpus for each in asked)
+    memory = sum(r.memory_bytes for r in inside) / sum(r.memory_bytes for r in asked)
     totals = made.totals
-    refused = f"{totals.refused} refused" if totals.refused else "all placed"
-    return (
-        f"{totals.servers_used} used, {refused}, {wrong.total()} broken, "
-        f"{totals.stranded_cpus:,} pCPUs and {totals.stranded_memory_bytes >> 30:,} GiB stranded"
+    counts = (
+        *(totals.stranded_cpus, totals.stranded_memory_bytes >> 30),
+        *_beyond_any_mix(made, servers(every), asked),
     )
+    return (
+        *(f"{totals.servers_used:,}", f"{totals.refused:,}", f"{vcpus:.1%}", f"{memory:.1%}"),
+        *(str(wrong.total()), *(f"{count:,}" for count in counts)),
+    )
+
+
+def _beyond_any_mix(
+    made: FleetPlan, fleet: Sequence[FleetServer], asked: Sequence[FleetRequest]
+) -> tuple[int, int]:
+    """Return pCPUs and GiB of used servers that stay idle whatever mix of requests comes next."""
+    ratios = [each.memory_bytes / each.vcpus for each in asked]
+    least, most = min(ratios), max(ratios)
+    used = {each.server for each in made.assignments}
+    free = {(s.name, n.id): [n.cpus, n.memory_bytes] for s in fleet for n in s.nodes}
+    for each in made.assignments:
+        for cell in each.cells:
+            free[each.server, cell.node][0] -= cell.vcpus
+            free[each.server, cell.node][1] -= cell.memory_bytes
+    left = [room for (server, _), room in free.items() if server in used]
+    cpus = sum(max(cpus - memory / least, 0) for cpus, memory in left)
+    memory = sum(max(memory - cpus * most, 0) for cpus, memory in left)
+    return round(cpus), round(memory) >> 30
 
 
 def _times() -> Iterator[Row]:

@@ -23,8 +23,9 @@ from virtboost.model.host import Host
 from virtboost.model.placement import GuestPlacement
 from virtboost.model.wording import listed, size
 from virtboost.model.workload import ContainerRequest, GuestRequest, HostShare, Workload
-from virtboost.plan.fleet import Flavor, Fleet
+from virtboost.plan.fleet import Fleet
 from virtboost.plan.fleet_file import server_with
+from virtboost.plan.fleet_score import Flavor
 from virtboost.plan.plan import plan_host
 from virtboost.plan.supply import Supply, guest_bytes, roams, supply_of
 

@@ -12,7 +12,8 @@ from virtboost.model.fleet_plan import FleetAssignment, FleetRequest, Name
 from virtboost.model.host import Host
 from virtboost.model.workload import GuestRequest
 from virtboost.plan.density import Mender, Occupied, flavor_now, hindrance_of, occupied
-from virtboost.plan.fleet import Flavor, Fleet
+from virtboost.plan.fleet import Fleet
+from virtboost.plan.fleet_score import Flavor
 from virtboost.plan.running import running_workload
 
 

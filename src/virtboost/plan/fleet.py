@@ -1,13 +1,13 @@
 """A fleet's state as arrays, and the decision where one more guest goes.
 
-A guest goes where it takes the least from what the fleet could still run.  For each flavor that was
-asked for, a server has so many slots (for a guest of two cells on two nodes, the closed form of
-arXiv 2604.15033); a placement costs the slots that it takes, weighed by how often that flavor is
-asked for and how few slots of it are left (a fragmentation gradient, as in FGD, USENIX ATC 2023),
-and a little for what of a node it leaves out of proportion.
-A server that runs nothing is opened only where no open one has room; then one that takes much of
-what is asked for, so that few are needed, and strands little: one whose memory and pCPUs are in
-proportion to it.
+A guest goes where it takes the least from what the fleet could still run, and strands the least.
+For each flavor that was asked for, a server has so many slots (for a guest of two cells on two
+nodes, the closed form of arXiv 2604.15033); a placement costs the slots that it takes, weighed by
+how often that flavor is asked for and how few slots of it are left (a fragmentation gradient, as in
+FGD, USENIX ATC 2023), and what it strands: pCPUs that no memory is left for, memory that no pCPUs
+are left for.  So guests rich in memory meet servers rich in memory.
+To open a server that runs nothing costs a little, and all that is stranded on it from the first:
+it is better than a bad place on an open one, and no better than a good one.
 """
 
 from __future__ import annotations
@@ -30,29 +30,20 @@ from virtboost.model.fleet_plan import (
     FleetServer,
     Name,
 )
-
-Flags = NDArray[np.bool_]
-Counts = NDArray[np.float64]
-"""Whole numbers: floats divide faster, and are exact for sizes below 2^53."""
-
-Rows = NDArray[np.intp]
+from virtboost.plan import fleet_score
+from virtboost.plan.fleet_score import Counts, Flags, Flavor, Rows
 
 OPEN_LARGE = 0.025
-"""For requests that come one by one."""
+"""Slots that a server is worth, where one is opened, for each time that it is worth the average."""
 
-SKEW = 0.01
-"""Slots that a pCPU is worth which is left without its memory, or memory without its pCPUs."""
+STRANDED = 0.3
+"""Slots that a stranded pCPU costs."""
+
+OPENING_PCPUS = 2.0
+"""What opening a server costs, beside what is stranded on it, in stranded pCPUs."""
 
 REWEIGH = 50
 """Decisions between two countings of the slots of all servers."""
-
-
-class Flavor(NamedTuple):
-    """The size of a guest: what it takes of each of its nodes."""
-
-    vcpus: int
-    memory_bytes: int
-    cells: int
 
 
 class _Held(NamedTuple):
@@ -69,16 +60,15 @@ class Fleet:
         servers: Sequence[FleetServer],
         *,
         headroom: float = 0.0,
-        open_large: float = OPEN_LARGE,
+        stranded: float = STRANDED,
     ) -> None:
         """Begin with servers and what they have left.
 
         Args:
             servers: They may differ in nodes and sizes.
             headroom: Share of each node's pCPUs and memory that stays free, 0 to 1.
-            open_large: How much a server of worth is preferred where one is opened, in slots for
-                each time that it is worth the average: more is fewer servers, less is more
-                requests that fit where the fleet is short.
+            stranded: Slots that a stranded pCPU costs: more strands less, less is more requests
+                that fit where the fleet is short.
 
         Raises:
             InputError: There is none, or two have one name.
@@ -99,7 +89,7 @@ class Fleet:
         self._worth = np.zeros(len(servers))
         self._arch = np.array([server.arch or "" for server in servers])
         self._generation = np.array([server.generation or "" for server in servers])
-        self._open_large = open_large
+        self._price = stranded
         self._held: dict[Name, _Held] = {}
         self._groups: defaultdict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
         self._guests = np.zeros(len(servers), np.intp)
@@ -107,6 +97,7 @@ class Fleet:
         self._weights: dict[Flavor, float] = {}
         self._decisions = 0
         self._sets = _NodeSets(servers, width)
+        self._shapes = self._sets.shapes(*self._whole)
 
     @property
     def used(self) -> Flags:
@@ -140,6 +131,8 @@ class Fleet:
             InputError: The name is taken, or the size is none.
         """
         _require(request, self._held)
+        self._asked.setdefault(flavor_of(request), 1)
+        self._shapes[server] = len(self.servers) + server
         self._add(flavor_of(request), _Held(request, server, nodes), 1)
         self._put(request, flavor_of(request), server, nodes)
         self._guests[server] += 1
@@ -161,11 +154,16 @@ class Fleet:
         if held.request.strategy:
             self._groups[_group(held.request)].remove((held.server, held.request.domain))
 
-    def empty(self, server: int) -> bool:
+    def empty(self, server: int, most: float = np.inf) -> bool:
         """Move every guest of a server to others that hold some; all of them, or none.
 
         A guest with affinity goes to a server of its group only.
+
+        Args:
+            server: Its number.
+            most: How many more pCPUs may be stranded for it; no server is emptied for more.
         """
+        most += self._stranded()
         held = [each for each in self._held.values() if each.server == server]
         shut = ~self.used
         shut[server] = True
@@ -175,13 +173,18 @@ class Fleet:
         self._cpus[shut] = 0
         moved = list(takewhile(self._moves, sorted(held, key=_size, reverse=True)))
         self._cpus[shut] = kept
-        if len(moved) == len(held):
+        if len(moved) == len(held) and self._stranded() <= most:
             return True
         for each in moved:
             self.release(each.request.name)
         for each in held:
             self._put(each.request, flavor_of(each.request), each.server, each.nodes)
         return False
+
+    def _stranded(self) -> float:
+        used = self.used
+        node = fleet_score.stranded(self._cpus[used], self._memory[used], self._asked)
+        return float(node.sum())
 
     def _moves(self, held: _Held) -> bool:
         """Place a guest that was taken away, where there is room; with affinity, by its group."""
@@ -232,7 +235,9 @@ class Fleet:
 
         Of more than one cell: on nodes that may all go together.
         """
-        return _slots(_per_node(self._cpus, self._memory, flavor), flavor.cells)
+        return fleet_score.slots(
+            fleet_score.per_node(self._cpus, self._memory, flavor), flavor.cells
+        )
 
     def filters(self, request: FleetRequest) -> Iterator[tuple[str, Flags]]:
         """Yield the conditions on a server by name, and which servers meet each."""
@@ -275,17 +280,20 @@ class Fleet:
 
     def _best(self, flavor: Flavor, feasible: Flags) -> tuple[int, tuple[int, ...]]:
         """Return the server and nodes that cost least; the first of equals."""
-        there = feasible & self.used[:, None]
-        opening = not there.any()
-        chosen = feasible if opening else there
-        rows = np.flatnonzero(chosen.any(1))
+        rows = self._distinct(feasible)
         cost = self._loss(flavor, rows) + self._sets.detour(rows, flavor.cells)
-        cost += SKEW * self._sets.sum(self._skewed(flavor, rows), flavor.cells)
-        if opening:
-            cost -= self._open_large * self._worth[rows][:, None]
-        cost[~chosen[rows]] = np.inf
+        cost += self._price * self._stranding(flavor, rows)
+        cost -= OPEN_LARGE * np.where(self.used[rows], 0, self._worth[rows])[:, None]
+        cost[~feasible[rows]] = np.inf
         row, number = divmod(int(np.argmin(cost)), cost.shape[1])
         return int(rows[row]), self._sets.of(flavor.cells)[number]
+
+    def _distinct(self, feasible: Flags) -> Rows:
+        """Return the servers to choose from: of those that run nothing, the first of a shape."""
+        some = feasible.any(1)
+        closed = np.flatnonzero(some & ~self.used)
+        _, first = np.unique(self._shapes[closed], return_index=True)
+        return np.sort(np.concatenate((np.flatnonzero(some & self.used), closed[first])))
 
     def _loss(self, flavor: Flavor, rows: Rows) -> Counts:
         """Return (row, set of nodes) -> slots that a guest takes from the flavors, weighed."""
@@ -293,28 +301,26 @@ class Fleet:
         cpus, memory = self._cpus[rows], self._memory[rows]
         lost = np.zeros((len(rows), len(sets)))
         for other, weight in self._weighed():
-            before = _per_node(cpus, memory, other)
-            after = _per_node(cpus - flavor.vcpus, memory - flavor.memory_bytes, other)
+            before = fleet_score.per_node(cpus, memory, other)
+            after = fleet_score.per_node(cpus - flavor.vcpus, memory - flavor.memory_bytes, other)
             if other.cells == 1:
                 lost += weight * self._sets.sum(before - after, flavor.cells)
                 continue
-            slots = _slots(before, other.cells)
+            slots = fleet_score.slots(before, other.cells)
             for number, nodes in enumerate(sets):
                 left = before.copy()
                 left[:, nodes] = after[:, nodes]
-                lost[:, number] += weight * (slots - _slots(left, other.cells))
+                lost[:, number] += weight * (slots - fleet_score.slots(left, other.cells))
         return lost
 
-    def _skewed(self, flavor: Flavor, rows: Rows) -> Counts:
-        """Return (row, node) -> how many pCPUs more one cell leaves without their memory.
-
-        Or memory without its pCPUs, counted in these; in proportion to all that is asked for.
-        """
-        vcpus, size = _demand(self._asked)
-        bytes_per_pcpu = size / vcpus
-        over = self._cpus[rows] - self._memory[rows] / bytes_per_pcpu
-        taken = flavor.vcpus - flavor.memory_bytes / bytes_per_pcpu
-        more: Counts = np.abs(over - taken) - np.abs(over)
+    def _stranding(self, flavor: Flavor, rows: Rows) -> Counts:
+        """Return (row, set of nodes) -> pCPUs that a guest strands, and what opening costs."""
+        cpus, memory = self._cpus[rows], self._memory[rows]
+        before = fleet_score.stranded(cpus, memory, self._asked)
+        cpus, memory = cpus - flavor.vcpus, memory - flavor.memory_bytes
+        after = fleet_score.stranded(cpus, memory, self._asked)
+        opening = np.where(self.used[rows], 0, before.sum(1) + OPENING_PCPUS)
+        more: Counts = self._sets.sum(after - before, flavor.cells) + opening[:, None]
         return more
 
     def _weighed(self) -> list[tuple[Flavor, float]]:
@@ -322,7 +328,7 @@ class Fleet:
         if self._decisions % REWEIGH == 0 or len(self._weights) != len(self._asked):
             slots = {flavor: max(int(self.slots(flavor).sum()), 1) for flavor in self._asked}
             self._weights = {flavor: n / slots[flavor] for flavor, n in self._asked.items()}
-            self._worth = _worth(*self._whole, self._asked)
+            self._worth = fleet_score.worth(*self._whole, self._asked)
         self._decisions += 1
         return list(self._weights.items())
 
@@ -395,6 +401,12 @@ class _NodeSets:
             return values
         return np.stack([values[:, nodes].sum(1) for nodes in self.of(cells)], 1)
 
+    def shapes(self, cpus: Counts, memory: Counts) -> Rows:
+        """Return a number for each server: those alike in nodes and distances have the same."""
+        apart = self._distances.reshape(len(cpus), -1)
+        alike = np.unique(np.hstack((cpus, memory, apart)), axis=0, return_inverse=True)[1]
+        return np.asarray(alike).reshape(-1)
+
     def detour(self, rows: Rows, cells: int) -> Counts:
         """Return how much farther apart a set of nodes is than the nearest, in slots.
 
@@ -440,56 +452,3 @@ def _same(values: NDArray[np.str_], wanted: str | None) -> Flags:
 
 def _group(request: FleetRequest) -> tuple[str, str]:
     return (request.strategy or "", request.group)
-
-
-def _worth(cpus: Counts, memory: Counts, asked: Counter[Flavor]) -> Counts:
-    """Return what empty servers are worth: what they take of the mix, less what that strands.
-
-    Each beside the average server: of what is asked for, in its mean proportion of memory to pCPUs,
-    twice the share that its nodes take, less the pCPUs and the memory that are over then.
-    """
-    vcpus, size = _demand(asked)
-    shares = (cpus / vcpus, memory / size)
-    taken = np.minimum(*shares)
-    over = sum(_relative(share - taken, share) for share in shares)
-    worth: Counts = 2 * _relative(taken, taken) - over
-    return worth
-
-
-def _demand(asked: Counter[Flavor]) -> tuple[int, int]:
-    """Return vCPUs and bytes of memory of all that was asked for."""
-    vcpus = sum(count * flavor.cells * flavor.vcpus for flavor, count in asked.items())
-    size = sum(count * flavor.cells * flavor.memory_bytes for flavor, count in asked.items())
-    return vcpus, size
-
-
-def _relative(values: Counts, beside: Counts) -> Counts:
-    """Return the sum over the nodes of each server beside an average."""
-    mean = float(beside.sum(1).mean())
-    relative: Counts = values.sum(1) / (mean or 1.0)
-    return relative
-
-
-def _per_node(cpus: Counts, memory: Counts, flavor: Flavor) -> Counts:
-    """Return how many cells of a flavor each node could take."""
-    slots = np.minimum(cpus / flavor.vcpus, memory / flavor.memory_bytes)
-    whole: Counts = np.maximum(np.floor(slots), 0)
-    return whole
-
-
-def _slots(per_node: Counts, cells: int) -> Counts:
-    """Return how many guests of some cells fit: arXiv 2604.15033's VMCAP of a complete graph.
-
-    min over r from 0 to cells - 1 of (sum less the r largest) // (cells - r).
-    """
-    total: Counts = per_node.sum(1)
-    if cells == 1:
-        return total
-    if cells == per_node.shape[1]:
-        return np.asarray(per_node.min(1))
-    ordered = -np.sort(-per_node, axis=1)
-    best: Counts = np.floor(total / cells)
-    for r in range(1, cells):
-        total = total - ordered[:, r - 1]
-        best = np.minimum(best, np.floor(total / (cells - r)))
-    return best

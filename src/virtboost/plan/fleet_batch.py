@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -16,7 +17,8 @@ from virtboost.model.fleet_plan import (
     FleetTotals,
     Name,
 )
-from virtboost.plan.fleet import OPEN_LARGE, Flags, Fleet, flavor_of
+from virtboost.plan.fleet import OPENING_PCPUS, STRANDED, Fleet, flavor_of
+from virtboost.plan.fleet_score import Flags
 
 Free = dict[Name, dict[int, list[int]]]
 """Server -> node -> pCPUs and bytes of memory that are free."""
@@ -39,18 +41,21 @@ def place_one_by_one(
 def place_batch(
     servers: Sequence[FleetServer], requests: Sequence[FleetRequest], *, headroom: float = 0.0
 ) -> FleetPlan:
-    """Place requests that are all known: as many as may be, then on as few servers as may be.
+    """Place requests that are all known: as many as may be, and then with little waste.
+
+    Waste is servers, and what is stranded on them.  Where not all have a place, servers are
+    emptied at any price: for those that were refused.
 
     Raises:
         InputError: Two have one name, or a size is none.
     """
-    fleet, refused = _tried(servers, requests, headroom, _large_first, 1e6)
+    fleet, refused = _tried(servers, requests, headroom, *_WAYS[0])
     if refused:
-        tried = [_tried(servers, requests, headroom, *way) for way in _WHEN_SHORT]
+        tried = [_tried(servers, requests, headroom, *way) for way in _WAYS]
         fleet, refused = min(tried, key=lambda each: (len(each[1]), int(each[0].used.sum())))
-    _consolidate(fleet)
+    _consolidate(fleet, math.inf if refused else OPENING_PCPUS)
     while refused and _retried(fleet, requests, refused):
-        _consolidate(fleet)
+        _consolidate(fleet, math.inf)
     placed = {each.request: each for each in fleet.assignments()}
     return plan_of(fleet, requests, [placed.get(r.name) or refused[r.name] for r in requests])
 
@@ -67,11 +72,15 @@ def _small_first(request: FleetRequest) -> tuple[int, ...]:
     return (request.cells, request.memory_bytes, request.vcpus)
 
 
-_WHEN_SHORT = ((_small_first, 0.0), (_as_asked, 0.0), (_as_asked, OPEN_LARGE))
-"""Orders for a fleet without room for all, and how much each prefers large servers.
+STRANDED_WHEN_SHORT = 0.02
+"""Slots that a stranded pCPU costs where small guests come first, for the most of them."""
 
-Large ones first on large servers is for as few servers as may be.
-"""
+_WAYS = (
+    (_as_asked, STRANDED),
+    (_large_first, STRANDED),
+    (_small_first, STRANDED_WHEN_SHORT),
+)
+"""Orders, and the price of what is stranded; those after the first where room is short."""
 
 
 def _tried(
@@ -79,9 +88,9 @@ def _tried(
     requests: Sequence[FleetRequest],
     headroom: float,
     order: Callable[[FleetRequest], tuple[int, ...]],
-    open_large: float,
+    stranded: float,
 ) -> tuple[Fleet, dict[Name, FleetRefusal]]:
-    fleet = Fleet(servers, headroom=headroom, open_large=open_large)
+    fleet = Fleet(servers, headroom=headroom, stranded=stranded)
     fleet.expect(Counter(map(flavor_of, requests)))
     made = [fleet.place(request) for request in sorted(requests, key=order)]
     return fleet, {each.request: each for each in made if isinstance(each, FleetRefusal)}
@@ -99,13 +108,16 @@ def _retried(
     return found
 
 
-def _consolidate(fleet: Fleet) -> None:
-    """Empty servers, those with the fewest guests first, until none can be emptied."""
+def _consolidate(fleet: Fleet, most: float) -> None:
+    """Empty servers, those with the fewest guests first, until none can be emptied.
+
+    Each may strand so many pCPUs more on the others.
+    """
     again = True
     while again:
         used = [int(server) for server in np.flatnonzero(fleet.used)]
         by_guests = sorted(used, key=lambda server: (len(fleet.guests(server)), -server))
-        emptied = [fleet.empty(server) for server in by_guests]
+        emptied = [fleet.empty(server, most) for server in by_guests]
         again = any(emptied) | fleet.gather()
 
 

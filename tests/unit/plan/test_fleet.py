@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.fleet_peers import BestFit, FirstFit, placed_by
 from support.fleets import judged, requests, servers
 from virtboost.errors import InputError
 from virtboost.model.document import to_json
@@ -23,8 +25,10 @@ from virtboost.model.fleet_plan import (
     ServerNode,
     Strategy,
 )
-from virtboost.plan.fleet import Flavor, Fleet
+from virtboost.plan import fleet_score
+from virtboost.plan.fleet import Fleet
 from virtboost.plan.fleet_batch import place_batch, place_one_by_one
+from virtboost.plan.fleet_score import Flavor
 
 GIB = 1 << 30
 
@@ -139,6 +143,64 @@ def test_a_small_guest_leaves_room_for_a_pair() -> None:
     assert where(fleet.place(guest("pair", 8, 8, 2))) == "a"
 
 
+LEAN, RICH = Flavor(4, 8 * GIB, 1), Flavor(4, 16 * GIB, 1)
+"""Of 2 and of 4 GiB for each vCPU."""
+
+
+@pytest.mark.parametrize(
+    ("node", "pcpus"),
+    [
+        ((24, 16), 16),  # 16 GiB serve 8 pCPUs at 2 GiB each
+        ((4, 34), 6),  # 4 pCPUs take 16 GiB at 4 GiB each; 18 GiB over, 3 GiB each
+        ((10, 30), 0),
+        ((10, 6), 12),  # nothing fits: 10, and 6 GiB
+        ((0, 0), 0),
+    ],
+)
+def test_what_no_mix_could_use(node: tuple[int, int], pcpus: float) -> None:
+    cpus, memory = np.array([[float(node[0])]]), np.array([[float(node[1] * GIB)]])
+    assert fleet_score.stranded(cpus, memory, (LEAN, RICH)).tolist() == [[pcpus]]
+
+
+def test_guests_rich_in_memory_meet_servers_rich_in_memory() -> None:
+    """All four have room in this way only: first fit has 4 pCPUs over on the lean server."""
+    fleet = Fleet([server("lean", (8, 16)), server("rich", (8, 32))])
+    fleet.expect(Counter({LEAN: 2, RICH: 2}))
+    wanted = [guest(f"g{n}", 4, memory) for n, memory in enumerate((16, 8, 8, 16))]
+    assert [where(fleet.place(each)) for each in wanted] == ["rich", "lean", "lean", "rich"]
+
+
+def test_a_server_is_opened_rather_than_much_stranded_and_for_nothing_else() -> None:
+    """Of the 12 pCPUs and 24 GiB on ``lean``, 16 GiB less would leave 8 pCPUs with 8 GiB."""
+    fleet = Fleet([server("lean", (16, 32)), server("rich", (16, 64))])
+    fleet.expect(Counter({LEAN: 4, RICH: 4}))
+    wanted = [guest(f"g{n}", 4, memory) for n, memory in enumerate((8, 16, 8, 16, 8))]
+    made = [where(fleet.place(each)) for each in wanted]
+    assert made == ["lean", "rich", "lean", "rich", "lean"]
+
+
+def test_a_server_is_not_emptied_for_more_than_it_may_strand() -> None:
+    """The guest of 16 GiB leaves ``lean`` 8 pCPUs with 8 GiB: 4 of them have none."""
+    fleet = Fleet([server("lean", (16, 32)), server("rich", (4, 16))])
+    fleet.expect(Counter({LEAN: 1, RICH: 1}))
+    for number, memory in enumerate((8, 16)):
+        fleet.place(guest(f"g{number}", 4, memory))
+    before = fleet.assignments()
+    assert not fleet.empty(1, 3.5)
+    assert sorted(fleet.assignments(), key=str) == sorted(before, key=str)
+    assert fleet.empty(1, 4.5)
+    assert [each.server for each in fleet.assignments()] == ["lean", "lean"]
+
+
+def test_a_server_whose_guests_left_is_no_longer_like_those_it_was_like() -> None:
+    """Both had 4 pCPUs; ``b`` has 8 when what ran there is gone."""
+    fleet = Fleet([server("a", (4, 8)), server("b", (4, 8))])
+    fleet.hold(guest("old", 4, 8), 1, (0,))
+    fleet.release("old")
+    fleet.expect(Counter({Flavor(8, 16 * GIB, 1): 1}))
+    assert [where(fleet.place(guest(f"g{n}", 4, 8))) for n in range(3)] == ["a", "b", "b"]
+
+
 def test_one_server_as_long_as_it_has_room() -> None:
     fleet = Fleet([server(name, (8, 8), (8, 8)) for name in "abc"])
     assert {where(fleet.place(guest(f"g{n}", 4, 4))) for n in range(4)} == {"a"}
@@ -241,6 +303,12 @@ def test_a_whole_sequence(name: str) -> None:
     assert judged(document, name) == {}
     assert made.totals.refused == made.totals.violations == 0
     assert made.totals.servers_used == len({each["server"] for each in document["assignments"]})
+    for kind in (FirstFit, BestFit):
+        peer = placed_by(kind)(servers(), asked).totals
+        assert peer.refused == 0
+        assert made.totals.servers_used < peer.servers_used
+        assert made.totals.stranded_cpus < peer.stranded_cpus
+        assert made.totals.stranded_memory_bytes < peer.stranded_memory_bytes
     half = place_one_by_one(servers(2)[:200], asked[:500])
     assert to_json(half) == to_json(place_one_by_one(servers(2)[:200], asked[:500]))
 
@@ -250,3 +318,12 @@ def test_a_batch_needs_fewer_servers_than_one_by_one() -> None:
     batch, online = place_batch(hosts, asked), place_one_by_one(hosts, asked)
     assert batch.totals.refused == 0
     assert batch.totals.servers_used < online.totals.servers_used
+
+
+@pytest.mark.parametrize("every", [2, 4])
+def test_a_batch_has_places_for_more_where_room_is_short(every: int) -> None:
+    asked = requests("c1")[:: 2 * every]
+    hosts = servers(4 * every)
+    batch, peer = place_batch(hosts, asked), placed_by(FirstFit)(hosts, asked)
+    assert batch.totals.violations == 0
+    assert 0 < batch.totals.refused < peer.totals.refused
