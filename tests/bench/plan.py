@@ -20,6 +20,7 @@ from bench.measure import Row, seconds, table, timed
 from support import environments
 from support import nova_peer as nova
 from support.captures import KUNPENG
+from support.fleet_bound import least_beyond_any_mix
 from support.fleet_peers import BestFit, FirstFit, VmAgent, placed_by
 from support.fleets import judged, requests, servers
 from virtboost.model.cpuset import CpuSet
@@ -77,7 +78,7 @@ def run() -> str:
             "half full strands little of them as yet, and beyond any mix the most. Each way has the "
             "same filters, Nova its own; of the rules Nova knows anti-affinity only.",
             _fleets(),
-            table([*_times(), *_searches()]),
+            table([*_bounds(), *_times(), *_searches()]),
             "One host: the Kunpeng 920 capture (4 nodes of 32 cores in clusters of 4, 4 of each "
             "node kept for the host), five random lists of guests of 2 to 32 vCPUs.",
             _one_host(Path(folder)),
@@ -160,6 +161,21 @@ def _beyond_any_mix(
     cpus = sum(max(cpus - memory / least, 0) for cpus, memory in left)
     memory = sum(max(memory - cpus * most, 0) for cpus, memory in left)
     return round(cpus), round(memory) >> 30
+
+
+def _bounds() -> Iterator[Row]:
+    """Yield what our batch leaves to no use, beside what any placement on as many servers must."""
+    for name in SEQUENCES:
+        asked = requests(name)
+        made = place_batch(servers(), asked)
+        cpus, memory_gib = _beyond_any_mix(made, servers(), asked)
+        yield Row(
+            what=f"{name} as a batch, beyond any mix, 3 GiB as a pCPU",
+            unit="pCPUs",
+            ours=(cpus + memory_gib / 3,),
+            peer="no placement on as many servers has less than",
+            peers=(least_beyond_any_mix(servers(), asked, made.totals.servers_used),),
+        )
 
 
 def _times() -> Iterator[Row]:

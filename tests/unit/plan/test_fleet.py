@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.fleet_bound import least_beyond_any_mix
 from support.fleet_peers import BestFit, FirstFit, placed_by
 from support.fleets import judged, requests, servers
 from virtboost.errors import InputError
@@ -327,3 +328,10 @@ def test_a_batch_has_places_for_more_where_room_is_short(every: int) -> None:
     batch, peer = place_batch(hosts, asked), placed_by(FirstFit)(hosts, asked)
     assert batch.totals.violations == 0
     assert 0 < batch.totals.refused < peer.totals.refused
+
+
+def test_the_bound_of_the_benchmark_by_hand() -> None:
+    """12 GiB are on one and a half of these servers, whose other 8 pCPUs have none left."""
+    hosts = [server(name, (8, 8)) for name in "ab"]
+    wanted = [guest("lean", 2, 4), guest("rich", 2, 8)]
+    assert least_beyond_any_mix(hosts, wanted, 2) == pytest.approx(8)
