@@ -41,18 +41,13 @@ def worth(cpus: Counts, memory: Counts, asked: Counter[Flavor]) -> Counts:
 def stranded(cpus: Counts, memory: Counts, asked: Collection[Flavor]) -> Counts:
     """Return what no guests of any mix could use of each node, in pCPUs.
 
-    All that is free, where no cell has room.  Else the pCPUs that would be left if all guests were
-    those with the least memory for each, or the memory left if all were those with the most.  A
-    pCPU's worth of memory is halfway between the two.
+    The pCPUs that would be left if all guests were those with the least memory for each, or the
+    memory left if all were those with the most.  A pCPU's worth of memory is halfway between.
     """
     ratios = [flavor.memory_bytes / flavor.vcpus for flavor in asked]
     least, most = min(ratios), max(ratios)
-    fits = np.zeros(cpus.shape, bool)
-    for flavor in asked:
-        fits |= (cpus >= flavor.vcpus) & (memory >= flavor.memory_bytes)
-    over = np.maximum(cpus - memory / least, 0), np.maximum(memory - cpus * most, 0)
-    idle = np.where(fits, over[0], cpus), np.where(fits, over[1], memory)
-    pcpus: Counts = idle[0] + idle[1] / ((least + most) / 2)
+    idle = np.maximum(memory - cpus * most, 0) / ((least + most) / 2)
+    pcpus: Counts = np.maximum(cpus - memory / least, 0) + idle
     return pcpus
 
 

@@ -154,7 +154,7 @@ LEAN, RICH = Flavor(4, 8 * GIB, 1), Flavor(4, 16 * GIB, 1)
         ((24, 16), 16),  # 16 GiB serve 8 pCPUs at 2 GiB each
         ((4, 34), 6),  # 4 pCPUs take 16 GiB at 4 GiB each; 18 GiB over, 3 GiB each
         ((10, 30), 0),
-        ((10, 6), 12),  # nothing fits: 10, and 6 GiB
+        ((10, 6), 7),
         ((0, 0), 0),
     ],
 )
@@ -200,6 +200,13 @@ def test_a_server_whose_guest_left_is_no_longer_like_those_it_was_like() -> None
     fleet.release("old")
     fleet.expect(Counter({Flavor(8, 16 * GIB, 1): 1}))
     assert where(fleet.place(guest("small", 4, 8))) == "b"
+
+
+def test_no_server_is_opened_for_what_sizes_alone_leave_over() -> None:
+    """Two guests of 10 leave 4 of 24 pCPUs free wherever they are."""
+    fleet = Fleet([server(name, (24, 48)) for name in "abc"])
+    made = [where(fleet.place(guest(f"g{n}", 10, 20))) for n in range(4)]
+    assert made == ["a", "a", "b", "b"]
 
 
 def test_one_server_as_long_as_it_has_room() -> None:
