@@ -49,10 +49,12 @@ def place_batch(
     Raises:
         InputError: Two have one name, or a size is none.
     """
-    fleet, refused = _tried(servers, requests, headroom, *_WAYS[0])
+    fleet, refused = first = _tried(servers, requests, headroom, _as_asked, STRANDED)
     if refused:
-        tried = [_tried(servers, requests, headroom, *way) for way in _WAYS]
-        fleet, refused = min(tried, key=lambda each: (len(each[1]), int(each[0].used.sum())))
+        more = (_tried(servers, requests, headroom, *way) for way in _WHEN_SHORT)
+        fleet, refused = min(
+            (first, *more), key=lambda each: (len(each[1]), int(each[0].used.sum()))
+        )
     _consolidate(fleet, math.inf if refused else OPENING_PCPUS)
     while refused and _retried(fleet, requests, refused):
         _consolidate(fleet, math.inf)
@@ -75,12 +77,8 @@ def _small_first(request: FleetRequest) -> tuple[int, ...]:
 STRANDED_WHEN_SHORT = 0.02
 """Slots that a stranded pCPU costs where small guests come first, for the most of them."""
 
-_WAYS = (
-    (_as_asked, STRANDED),
-    (_large_first, STRANDED),
-    (_small_first, STRANDED_WHEN_SHORT),
-)
-"""Orders, and the price of what is stranded; those after the first where room is short."""
+_WHEN_SHORT = ((_large_first, STRANDED), (_small_first, STRANDED_WHEN_SHORT))
+"""Other orders for a fleet without room for all, and the price of what is stranded."""
 
 
 def _tried(

@@ -34,8 +34,8 @@ def worth(cpus: Counts, memory: Counts, asked: Counter[Flavor]) -> Counts:
     shares = (cpus / vcpus, memory / size)
     taken = np.minimum(*shares)
     over = sum(_relative(share - taken, share) for share in shares)
-    worth: Counts = 2 * _relative(taken, taken) - over
-    return worth
+    beside: Counts = 2 * _relative(taken, taken) - over
+    return beside
 
 
 def stranded(cpus: Counts, memory: Counts, asked: Collection[Flavor]) -> Counts:
