@@ -10,11 +10,15 @@ from lab.archive import Archive
 from lab.machine import Machine
 from lab.packages import kernel_release
 
-MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "nvme", "ext4", "crc32c_generic")
+MODULES = (
+    *("virtio_pci", "virtio_net", "virtio_blk", "virtio_console"),
+    *("nvme", "ext4", "crc32c_generic"),
+)
 """With those that they need; everything else is in Debian's kernel, or not needed."""
 
 PROGRAMS = (
     *("bin/busybox", "usr/sbin/dropbear", "usr/bin/dropbearkey", "sbin/ethtool"),
+    "usr/sbin/qemu-ga",
     *("usr/bin/lscpu", "usr/bin/lspci", "usr/bin/lstopo-no-graphics", "usr/bin/numactl"),
 )
 

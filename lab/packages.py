@@ -16,7 +16,7 @@ from pathlib import Path
 DEBIAN = {"aarch64": "arm64", "x86_64": "amd64"}
 """Debian's name of an architecture."""
 
-PROGRAMS = ("busybox-static", "dropbear-bin", "ethtool")
+PROGRAMS = ("busybox-static", "dropbear-bin", "ethtool", "qemu-guest-agent")
 """What the machines run; their libraries come with them."""
 
 ORACLES = ("util-linux", "pciutils", "hwloc-nox", "numactl")

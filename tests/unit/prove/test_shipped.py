@@ -124,7 +124,7 @@ def test_a_program_that_is_not_there(shipped: Shipped) -> None:
         (
             "chase",
             {"pages": "hugs"},
-            "asked: chase: pages: base, huge, transparent, and not 'hugs'",
+            "asked: chase: pages: any, base, huge, transparent, and not 'hugs'",
         ),
         ("chase", {"mebibytes": "64"}, "asked: chase: mebibytes: a number, and not '64'"),
         ("chase", {"seconds": float("nan")}, "asked: chase: seconds: 0.01 or more, and not nan"),

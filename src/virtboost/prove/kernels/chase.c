@@ -67,11 +67,11 @@ static double ns_per_load(struct line *lines, double seconds)
 
 static enum pages kind(const char *word)
 {
-    static const char *const words[] = {"base", "huge", "transparent"};
-    for (int i = 0; i < 3; i++)
+    static const char *const words[] = {"any", "base", "huge", "transparent"};
+    for (int i = 0; i < 4; i++)
         if (!strcmp(word, words[i]))
-            return (enum pages)(BASE_PAGES + i);
-    fail("pages: base, huge or transparent, and not %s", word);
+            return (enum pages)(ANY_PAGES + i);
+    fail("pages: any, base, huge or transparent, and not %s", word);
 }
 
 /* Bytes of this mapping that are in transparent huge pages, as /proc says. */

@@ -80,10 +80,10 @@ KERNELS = (
             _SECONDS,
             Option(
                 name="pages",
-                meaning="base, huge (of the pool) or transparent",
+                meaning="any (as the host is set), base, huge (of the pool) or transparent",
                 kind=str,
-                default="base",
-                choices=("base", "huge", "transparent"),
+                default="any",
+                choices=("any", "base", "huge", "transparent"),
             ),
         ),
         metrics=(
