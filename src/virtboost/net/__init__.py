@@ -1,0 +1,1 @@
+"""Container networks of many hosts: described, compared by design, sized (pure)."""

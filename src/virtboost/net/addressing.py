@@ -1,0 +1,75 @@
+"""Addresses of pods: what each node gets, how many nodes there is room for, and until when."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from msgspec import Struct
+
+from virtboost.net.description import Network
+from virtboost.net.design import Design
+
+RESERVED = 3
+"""Of a node's subnet in OVN: its own address, the gateway, broadcast."""
+
+
+class AddressPlan(Struct, frozen=True, kw_only=True):
+    """How a design hands addresses out."""
+
+    unit: Literal["block", "subnet"]
+    """Blocks that nodes claim as they need them (Calico), or a subnet a node (OVN, flow-based)."""
+    prefix: int
+    """Length of its prefix."""
+    units_per_node: int
+    addresses_per_node: int
+    """In use at once: pods, pods that end and still have theirs, a tunnel's."""
+    capacity: int
+    """Nodes that there is room for."""
+    used_ratio: float
+    """Of what the nodes claim, in use."""
+    exhausted_in_days: float | None
+    """At the growth described; None: it does not grow."""
+    borrowed_beyond: int | None
+    """Pods of a node from which on it borrows from others' blocks, each a route of its own in every
+    node (``strictAffinity`` off); None: it never does."""
+
+
+def address_plan(design: Design, network: Network) -> AddressPlan:
+    """Return how a design hands out the addresses of a network."""
+    needed = network.addresses_per_node
+    if design.plane == "calico":
+        prefix, units, borrowed = network.addresses.block, network.blocks_per_node, 20
+    else:
+        prefix, units, borrowed = subnet_prefix(needed), 1, 0
+    capacity = _units(network, prefix) // units
+    size = 1 << (32 - prefix)
+    return AddressPlan(
+        unit="block" if design.plane == "calico" else "subnet",
+        prefix=prefix,
+        units_per_node=units,
+        addresses_per_node=needed,
+        capacity=capacity,
+        used_ratio=needed / (units * size),
+        exhausted_in_days=exhaustion(capacity, network),
+        borrowed_beyond=borrowed * size or None,
+    )
+
+
+def subnet_prefix(addresses: int) -> int:
+    """Return the longest prefix of a subnet with room for ``addresses`` beside those reserved."""
+    return 32 - math.ceil(math.log2(addresses + RESERVED))
+
+
+def exhaustion(capacity: int, network: Network) -> float | None:
+    """Return the days until a node finds no addresses; None: the cluster does not grow."""
+    growth = network.churn.nodes_per_day
+    return None if growth == 0 else max(0, capacity - network.node_count) / growth
+
+
+def _units(network: Network, prefix: int) -> int:
+    return sum(
+        1 << (prefix - pool.prefixlen)
+        for pool in network.addresses.pod_networks()
+        if pool.prefixlen <= prefix
+    )

@@ -1,0 +1,55 @@
+"""The MTU of pods and what of the bandwidth is payload."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from virtboost.net.description import Network
+from virtboost.net.design import Design
+
+WIREGUARD_BYTES = 60
+"""``calico-mtu``; it takes the place of Calico's tunnel."""
+
+IPV6_BYTES = 20
+"""By which its header is longer."""
+
+HEADERS_BYTES = 40
+"""IPv4 and TCP, in the pod's packet."""
+
+FRAME_BYTES = 38
+"""Ethernet's preamble, header, checksum and gap."""
+
+
+class Mtu(Struct, frozen=True, kw_only=True):
+    """Sizes of packets."""
+
+    underlay_bytes: int
+    """The smallest of the nodes' interfaces."""
+    overhead_bytes: int
+    """Of encapsulation or encryption."""
+    pod_bytes: int
+    payload_ratio: float
+    """Of the bandwidth, with TCP in full packets between pods of random nodes."""
+
+
+def mtu(design: Design, network: Network) -> Mtu:
+    """Return the sizes of packets of a design."""
+    overhead = _overhead(design, network)
+    always = design.encapsulation.always or "encryption" in network.wants
+    share = 1.0 if always else 1 - 1 / network.rack_count
+    pod = network.mtu - overhead
+    return Mtu(
+        underlay_bytes=network.mtu,
+        overhead_bytes=overhead,
+        pod_bytes=pod,
+        payload_ratio=(pod - HEADERS_BYTES) / (pod + overhead * share + FRAME_BYTES),
+    )
+
+
+def _overhead(design: Design, network: Network) -> int:
+    encapsulation = design.encapsulation.bytes
+    if "encryption" in network.wants and design.plane == "calico":
+        encapsulation = WIREGUARD_BYTES
+    if encapsulation and network.fabric.ipv6_underlay:
+        encapsulation += IPV6_BYTES
+    return encapsulation
