@@ -30,6 +30,8 @@ from virtboost.model.fleet_plan import FleetPlan
 from virtboost.model.host import Host
 from virtboost.model.plan import Plan
 from virtboost.model.workload import Workload
+from virtboost.net.description import Network
+from virtboost.net.plan import NetPlan
 from virtboost.prove.result import Experiment
 from virtboost.prove.spec import Spec
 
@@ -46,6 +48,8 @@ DOCUMENTS: dict[str, type] = {
     "flow-explanation": Explanation,
     "flow-survey": Survey,
     "flow-offload": Offload,
+    "net": Network,
+    "net-plan": NetPlan,
     "prove": Spec,
     "experiment": Experiment,
     "workload": Workload,
@@ -70,6 +74,8 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("flow", "explain"),
     ("flow", "survey"),
     ("flow", "offload"),
+    ("net", "plan"),
+    ("net", "template"),
 )
 """The verbs whose help is on the page of the command line."""
 
@@ -155,7 +161,12 @@ def _field_docstrings() -> dict[str, dict[str, str]]:
     """Return class name -> field -> the docstring below it, over every module of the model."""
     documented: dict[str, dict[str, str]] = {}
     modules = [f"virtboost.model.{info.name}" for info in pkgutil.iter_modules(model.__path__)]
-    for name in (*modules, "virtboost.catalogue.site", "virtboost.catalogue.item"):
+    for name in (
+        *modules,
+        "virtboost.catalogue.site",
+        "virtboost.catalogue.item",
+        "virtboost.net.description",
+    ):
         path = importlib.import_module(name).__file__
         assert path is not None, name
         for node in ast.walk(ast.parse(Path(path).read_text())):

@@ -14,7 +14,7 @@ from virtboost import __version__
 from virtboost.cli.application import add_verb, application
 from virtboost.errors import VirtboostError
 
-VERBS = ("scan", "check", "plan", "density", "apply", "status", "undo", "prove", "flow")
+VERBS = ("scan", "check", "plan", "density", "apply", "status", "undo", "prove", "flow", "net")
 """Each is the function of that name in the module of that name, or a module with an ``app``."""
 
 

@@ -62,7 +62,10 @@ def flat_reflectors(scale: Scale) -> int:
 
 
 def typhas(scale: Scale) -> int:
-    """Return the Typhas of the operator: nodes / 200 + 2, three at least above three nodes."""
+    """Return the Typhas of the operator (``typha-scale``), three at least above three nodes.
+
+    Felix and confd of each node connect to one (``typha-two``).
+    """
     return scale.nodes if scale.nodes <= 3 else max(3, scale.nodes // 200 + 2)
 
 
@@ -185,7 +188,8 @@ TO_SWITCHES = COMMON | {
     "next_hops": lambda _: exact(PAIR),
     "node_memory": lambda s: law.bird_memory(PAIR, PAIR * s.routes) + _kernel(s) + _idle(s),
     "node_cpu": _scans,
-    "central_cpu": lambda _: NOTHING.without_end(),
+    "central_memory": lambda _: NOTHING,
+    "central_cpu": lambda _: NOTHING,
     "restart": lambda s: _learning(s, PAIR),
 }
 
@@ -194,7 +198,7 @@ WITHOUT_BGP = COMMON | {
     "fdb_entries": lambda s: exact(s.nodes - 1),
     "neighbours": lambda s: exact(2 * (s.nodes - 1) + s.pods_per_node),
     "node_memory": lambda s: _kernel(s) + law.FDB_BYTES * (s.nodes - 1) + _idle(s),
-    "node_cpu": lambda _: NOTHING,
+    "node_cpu": lambda _: NOTHING.without_end(),
     "central_cpu": lambda _: NOTHING.without_end(),
     "restart": lambda s: (law.REMOTE_S * s.routes).without_end(),
 }
@@ -331,7 +335,10 @@ DESIGNS = (
             forms=WITHOUT_BGP,
             lacks=LACKS,
             ceilings=(TESTED_CEILING, _neighbour_ceiling(WITHOUT_BGP)),
-            unknown=(*UNKNOWN, "how long Felix takes to read all nodes from a Typha"),
+            unknown=(
+                *UNKNOWN,
+                "how long Felix takes to read all nodes, and its work in the place of BIRD",
+            ),
         )
         for suffix, when in (("", "always"), ("-cross-subnet", "between subnets"))
     ),

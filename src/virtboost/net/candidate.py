@@ -31,6 +31,7 @@ class Bottleneck(Struct, frozen=True, kw_only=True):
 
     what: str
     limit: float
+    unit: quantity.Unit
     nodes: int | None
     """Nodes from which on it is above the limit; None: no size to a million."""
     headroom_ratio: float | None
@@ -127,8 +128,9 @@ def excess(
 
 def _told(ceiling: Ceiling, figure: Figure) -> str:
     source = f" ({ceiling.source})" if ceiling.source else ""
-    remedy = f"; {ceiling.remedy} raises it" if ceiling.remedy else ""
-    return f"{ceiling.what}: {ceiling.limit:,.9g}, here {figure.value:,.4g}{source}{remedy}"
+    remedy = f"; cure: {ceiling.remedy}" if ceiling.remedy else ""
+    limit, here = (quantity.amount(each, ceiling.unit) for each in (ceiling.limit, figure.value))
+    return f"{ceiling.what}: {limit}, here {here}{source}{remedy}"
 
 
 def bottleneck(design: Design, network: Network, scale: Scale) -> Bottleneck:
@@ -139,6 +141,7 @@ def bottleneck(design: Design, network: Network, scale: Scale) -> Bottleneck:
     return Bottleneck(
         what=first.what,
         limit=first.limit,
+        unit=first.unit,
         nodes=nodes,
         headroom_ratio=None if nodes is None else nodes / scale.nodes,
         hard=first.kind == "hard",

@@ -33,6 +33,8 @@ class Score(Struct, frozen=True, kw_only=True):
     """If all that is not known of it were in its favour."""
     worst: float
     front: bool
+    open: bool
+    """Whether nobody measured a part of it."""
 
 
 class Span(Struct, frozen=True, kw_only=True):
@@ -68,9 +70,15 @@ def scores(found: Mapping[str, Figures], weights: Weights) -> dict[str, Score]:
             best=_mean(_pick(row, "best"), ideal, weights),
             worst=_mean(_pick(row, "worst"), ideal, weights),
             front=not any(_dominates(other, middles[name]) for other in middles.values()),
+            open=any(_unmeasured(metric, found[name]) for metric in METRICS.values()),
         )
         for name, row in rows.items()
     }
+
+
+def _unmeasured(metric: Metric, figures: Figures) -> bool:
+    figure = figures.get(metric.quantity)
+    return figure is None or figure.high is None
 
 
 class _Ends(NamedTuple):
@@ -83,9 +91,7 @@ class _Ends(NamedTuple):
 
 def _ends(metric: Metric, figures: Figures, found: Mapping[str, Figures]) -> _Ends:
     known = [
-        other[metric.quantity].value
-        for other in found.values()
-        if metric.quantity in other and other[metric.quantity].high is not None
+        other[metric.quantity].value for other in found.values() if not _unmeasured(metric, other)
     ]
     figure = figures.get(metric.quantity)
     if figure is None:
@@ -139,7 +145,7 @@ def rivals(found: Mapping[str, Score], chosen: str) -> tuple[str, ...]:
     return tuple(
         name
         for name, score in found.items()
-        if name != chosen and score.front and score.best * (1 + TIE) < worst
+        if name != chosen and (score.front or score.open) and score.best * (1 + TIE) < worst
     )
 
 
@@ -154,10 +160,13 @@ def spans(designs: Sequence[Design], network: Network, scale: Scale) -> tuple[Sp
     def best(nodes: int) -> str | None:
         return _best(fit, network, scale.at(nodes))
 
+    def differs(name: str | None, nodes: int) -> bool:
+        return best(nodes) != name
+
     starts = [1]
     for below, above in pairwise(sizes(MOST_NODES)):
         if best(above) != best(below):
-            starts.append(halved(lambda nodes, name=best(above): best(nodes) == name, below, above))
+            starts.append(halved(functools.partial(differs, best(below)), below, above))
     return tuple(
         Span(design=best(first), first_nodes=first, last_nodes=after - 1)
         for first, after in pairwise((*starts, MOST_NODES + 1))

@@ -22,7 +22,7 @@ MOST_PODS = 4096
 """On a node; more is a slip."""
 
 MOST_BLOCKS = 20
-"""``maxBlocksPerHost`` of Calico's IPAMConfiguration, its default."""
+"""``maxBlocksPerHost`` of Calico, its default (``calico-ipam``)."""
 
 LINGER_S = 30
 """``terminationGracePeriodSeconds`` of Kubernetes, its default: how long a pod that goes keeps its
@@ -263,8 +263,10 @@ class Network(_Form, frozen=True, kw_only=True):
     """Design that runs now, for the order of a migration; None: nothing runs yet."""
 
     def __post_init__(self) -> None:
-        _require(self.groups(), "nodes: one at least")
-        _require(1 <= self.node_count <= MOST_NODES, f"nodes: from 1 to {MOST_NODES}")
+        counted = self.nodes if isinstance(self.nodes, int) else len(self.nodes)
+        _require(counted >= 1, "nodes: one at least")
+        within = counted <= MOST_NODES and self.node_count <= MOST_NODES
+        _require(within, f"nodes: from 1 to {MOST_NODES}")
         _require(1 <= self.pods_per_node <= MOST_PODS, f"pods_per_node: from 1 to {MOST_PODS}")
         for key, number in (("as_number", self.as_number), ("fabric", self.fabric_as_number)):
             _require(1 <= number < 1 << 32, f"{key}: an AS number is from 1 to 4294967295")
@@ -303,8 +305,6 @@ class Network(_Form, frozen=True, kw_only=True):
         Source of the 40: a rack of 42 units with two switches, a server a unit.
         """
         if isinstance(self.nodes, int):
-            if self.nodes < 1:
-                return ()
             return (NodeGroup(count=self.nodes, racks=max(1, round(self.nodes / 40))),)
         return self.nodes
 
@@ -326,8 +326,8 @@ class Network(_Form, frozen=True, kw_only=True):
     @property
     def addresses_per_node(self) -> int:
         """Addresses in use at once: pods, those that end and still have theirs, a tunnel's."""
-        ending = self.churn.pods_per_s / self.node_count * LINGER_S
-        return self.pods_per_node + math.ceil(ending) + 1
+        ending = self.churn.pods_per_s * LINGER_S / self.node_count
+        return self.pods_per_node + math.ceil(round(ending, 6)) + 1
 
     @property
     def blocks_per_node(self) -> int:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from virtboost.net.description import Want
 from virtboost.net.figure import Figure
+from virtboost.net.quantity import Unit
 from virtboost.net.scale import Scale
 
 Form = Callable[[Scale], Figure]
@@ -40,6 +41,7 @@ class Ceiling(Struct, frozen=True, kw_only=True):
     kind: Literal["hard", "tested", "setting"]
     """A network above it cannot have the design; nobody has shown that it can; or it can, with a
     setting changed."""
+    unit: Unit = ""
     source: str
     """Key of ``source.SOURCES``; empty: the user's own limit."""
     remedy: str = ""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 
-from virtboost.model.wording import size
 from virtboost.net import addressing
 from virtboost.net.calico import TYPHA_LIMIT, typhas
 from virtboost.net.description import Network
 from virtboost.net.design import Ceiling, Design
 from virtboost.net.figure import exact
 from virtboost.net.ovs import VXLAN_CEILINGS
+from virtboost.net.quantity import QUANTITIES
 
 JOIN_SUBNETS = ("100.64.0.0/16", "100.88.0.0/16", "169.254.169.0/29")
 """``ovn-subnets``."""
@@ -38,17 +38,18 @@ def ceilings(design: Design, network: Network) -> tuple[Ceiling, ...]:
 
 def _limits(design: Design, network: Network) -> Iterator[Ceiling]:
     limits = network.limits
-    for name, limit, text in (
-        ("node_memory", limits.node_memory, size(limits.node_memory)),
-        ("node_cpu", limits.node_cores, f"{limits.node_cores} cores"),
-        ("restart", limits.convergence_s, f"{limits.convergence_s} s"),
+    for key, name, limit in (
+        ("node_memory", "node_memory", limits.node_memory),
+        ("node_cores", "node_cpu", limits.node_cores),
+        ("convergence_s", "restart", limits.convergence_s),
     ):
         if limit is not None and name in design.forms:
             yield Ceiling(
-                what=f"limits: {name} of {text}",
+                what=f"limits.{key}",
                 form=design.forms[name],
                 limit=limit,
                 kind="hard",
+                unit=QUANTITIES[name].unit,
                 source="",
             )
     most = limits.typha_replicas

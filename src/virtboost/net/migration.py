@@ -55,7 +55,7 @@ def _sessions(now: Design, wanted: Design) -> Iterator[Step]:
     if wanted.routing == "mesh":
         yield Step(
             do="set nodeToNodeMeshEnabled: true",
-            check="calico node status: every node of the mesh is Established, on every node",
+            check="calicoctl node status: every node of the mesh is Established, on every node",
             back="set nodeToNodeMeshEnabled: false",
         )
     if now.routing in _BGP and wanted.routing in _BGP:
@@ -73,8 +73,8 @@ def _new_sessions(wanted: Design) -> Iterator[Step]:
     if wanted.routing in ("reflectors", "groups", "tor"):
         yield Step(
             do="apply the BGPPeers; what runs stays on beside them (mesh-off)",
-            check="calico node status: every node is Established with all its new peers, and has "
-            "a route for each block from them",
+            check="calicoctl node status: every node is Established with all its new peers, and "
+            "has a route for each block from them",
             back="delete the BGPPeers",
         )
 

@@ -29,14 +29,16 @@ class Mtu(Struct, frozen=True, kw_only=True):
     """Of encapsulation or encryption."""
     pod_bytes: int
     payload_ratio: float
-    """Of the bandwidth, with TCP in full packets between pods of random nodes."""
+    """Of the bandwidth, with TCP in full packets between pods of random nodes; a rack is a subnet,
+    unless the fabric is one."""
 
 
 def mtu(design: Design, network: Network) -> Mtu:
     """Return the sizes of packets of a design."""
     overhead = _overhead(design, network)
     always = design.encapsulation.always or "encryption" in network.wants
-    share = 1.0 if always else 1 - 1 / network.rack_count
+    subnets = 1 if network.fabric.kind == "l2" else network.rack_count
+    share = 1.0 if always else 1 - 1 / subnets
     pod = network.mtu - overhead
     return Mtu(
         underlay_bytes=network.mtu,

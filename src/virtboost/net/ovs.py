@@ -196,6 +196,7 @@ VXLAN_CEILINGS = (
 """Of OVN where the fabric lets only VXLAN pass; a port of a switch is its router's."""
 
 GENEVE = Encapsulation(name="geneve", bytes=58)
+"""``ovn-mtu``."""
 
 VXLAN = Encapsulation(name="vxlan", bytes=50)
 

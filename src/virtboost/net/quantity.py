@@ -7,12 +7,17 @@ from typing import Literal
 
 from msgspec import Struct
 
+from virtboost.model.wording import size
+
+Unit = Literal["", "B", "cores", "s", "/s", "%", "times", "Gbit/s"]
+"""Of a quantity; a ratio is shown in percent, or as so many times."""
+
 
 class Quantity(Struct, frozen=True, kw_only=True):
     """What a form of a design says."""
 
     title: str
-    unit: Literal["", "B", "cores", "s", "/s", "ratio", "Gbit/s"] = ""
+    unit: Unit = ""
     machine: bool = False
     """Whether the machine's architecture matters."""
 
@@ -69,9 +74,9 @@ QUANTITIES = {
         title="CPU seconds of the busiest central daemon when all starts", unit="s", machine=True
     ),
     "restart": Quantity(title="a restarted node reaches every pod after", unit="s", machine=True),
-    "overhead": Quantity(title="bandwidth that is no payload", unit="ratio"),
+    "overhead": Quantity(title="bandwidth that is no payload", unit="%"),
     "stream": Quantity(title="one TCP stream between pods", unit="Gbit/s"),
-    "untested": Quantity(title="times the largest that anybody tested", unit="ratio"),
+    "untested": Quantity(title="times the largest that anybody tested", unit="times"),
 }
 """By key; a plan lists them in this order."""
 
@@ -85,3 +90,15 @@ METRICS = {
     "untested": Metric(quantity="untested", negligible=0.01),
 }
 """What the comparison weighs, by the name of the weight in a description."""
+
+
+def amount(value: float, unit: Unit) -> str:
+    """Return a value with its unit, as people read it."""
+    if unit == "B":
+        return size(round(value))
+    if unit == "%":
+        return f"{value:.1%}"
+    number = f"{value:,.0f}" if value == round(value) else f"{value:,.3g}"
+    if abs(value) >= 1_000 and "e" in number:
+        number = f"{value:,.0f}"
+    return f"{number} {unit}".rstrip()

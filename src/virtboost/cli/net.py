@@ -1,0 +1,80 @@
+"""``virtboost net``: a container network of many hosts, compared by design and laid out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from virtboost.cli.application import add_verb, application
+from virtboost.cli.hosts import AsJson
+
+if TYPE_CHECKING:
+    from virtboost.net.description import Network
+
+NO_DESIGN = 1
+"""Exit status where no design serves the network."""
+
+
+def plan(
+    description: Annotated[
+        Path, typer.Argument(metavar="NET.yaml", help="The network that is wanted.")
+    ],
+    *,
+    design: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Detail this design instead of the recommended one."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write the plan to a file."),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Show every figure of every design.")
+    ] = False,
+    json: AsJson = False,
+) -> int:
+    """Compare designs of Calico, Open vSwitch and OVN for a network, and recommend one.
+
+    Every figure says whether it follows by counting, was measured, published or extrapolated.
+    """
+    from virtboost.cli.output import print_document
+    from virtboost.cli.userfile import write_document
+    from virtboost.net.plan import plan as plan_network
+    from virtboost.report.net import plan_lines
+
+    made = plan_network(_read(description), design)
+    if output is not None:
+        write_document(output, made)
+    print_document(made, lambda width: plan_lines(made, verbose=verbose, width=width), json=json)
+    return NO_DESIGN if made.recommendation is None else 0
+
+
+def template(
+    name: Annotated[str, typer.Argument(help="small, flat, racks, cloud or tenants.")],
+) -> int:
+    """Print a description to begin with."""
+    from virtboost.net.template import template as description
+
+    sys.stdout.write(description(name))
+    return 0
+
+
+def _read(path: Path) -> Network:
+    from virtboost.cli.userfile import read_text
+    from virtboost.model.userfile import from_yaml
+    from virtboost.net.description import Network
+
+    return from_yaml(read_text(path), Network, str(path))
+
+
+app = application()
+add_verb(app, plan)
+add_verb(app, template)
+
+
+@app.callback()
+def _group() -> None:
+    """Plan the network of containers on many hosts; nothing is changed."""

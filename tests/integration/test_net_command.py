@@ -1,0 +1,96 @@
+"""``virtboost net`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from virtboost.net.template import NAMES
+
+
+def run(*argv: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "COLUMNS": str(columns),
+        "PYTHONPATH": ":".join(sys.path),
+        "PATH": "/usr/bin:/bin",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "virtboost", "net", *argv], capture_output=True, text=True, check=False, env=environment, timeout=60
+    )  # fmt: skip
+
+
+@pytest.fixture
+def described(tmp_path: Path) -> Callable[[str], Path]:
+    def write(name: str) -> Path:
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(run("template", name).stdout)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_is_planned(
+    name: str, described: Callable[[str], Path], golden: Callable[[str, str], None]
+) -> None:
+    done = run("plan", str(described(name)))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    golden(f"net/{name}.txt", done.stdout)
+
+
+def test_every_figure_of_every_design(described: Callable[[str], Path]) -> None:
+    path = described("flat")
+    shown = run("plan", str(path), "-v").stdout
+    document = json.loads(run("plan", str(path), "--json").stdout)
+    assert document["schema"] == "virtboost.net-plan/1"
+    for candidate in document["candidates"]:
+        assert f"\n{candidate['name']}: {candidate['title']}"[:60] in shown
+        for figure in candidate["quantities"].values():
+            assert figure["tag"] in ("exact", "measured", "published", "extrapolated")
+            assert all(key in document["sources"] for key in figure["sources"])
+
+
+def test_a_plan_is_written_whole(described: Callable[[str], Path], tmp_path: Path) -> None:
+    path = described("small")
+    written = tmp_path / "plan.json"
+    assert run("plan", str(path), "-o", str(written)).returncode == 0
+    assert written.read_text() == run("plan", str(path), "--json").stdout
+
+
+def test_no_design_is_a_finding(described: Callable[[str], Path]) -> None:
+    path = described("tenants")
+    path.write_text(path.read_text().replace("offload]", "userspace]"))
+    done = run("plan", str(path))
+    assert done.returncode == 1
+    assert "no design serves this network" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("pods_per_node", "pods_pernode", ":3: unknown key 'pods_pernode'; did you mean 'pods_per_node'?"),
+        ("10.244.0.0/16", "10.96.128.0/17", ":6: addresses: services 10.96.0.0/16 and pods 10.96.128.0/17 overlap"),
+        ("10.244.0.0/16", "10.244.0.0/24", ":2: addresses.pods: room for 4 blocks of /26; 50 nodes of 30 pods need 50: a /20 at least"),
+        ("nodes: 50", "nodes: [", "not YAML"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line(
+    before: str, after: str, told: str, described: Callable[[str], Path]
+) -> None:
+    path = described("small")
+    path.write_text(path.read_text().replace(before, after))
+    done = run("plan", str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
+
+
+def test_what_is_not_there() -> None:
+    assert "cannot be read" in run("plan", "/nowhere.yaml").stderr
+    assert "no such template" in run("template", "huge").stderr

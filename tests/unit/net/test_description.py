@@ -1,0 +1,123 @@
+"""What people write wrong in a description is told in one line, with its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.networks import PLAIN, described
+from virtboost.errors import InputError, ParseError
+from virtboost.model.document import to_json
+from virtboost.model.userfile import from_yaml
+from virtboost.net.description import Network
+from virtboost.net.plan import DESIGNS, plan
+from virtboost.net.template import NAMES, template
+
+ADDRESSES = PLAIN["addresses"]
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"nodes": 0}, "nodes: one at least"),
+    ({"nodes": []}, "nodes: one at least"),
+    ({"nodes": 200_000}, "nodes: from 1 to 100000"),
+    ({"nodes": [{"count": 3, "racks": 4}]}, "racks: from 1 to the count of nodes"),
+    ({"nodes": [{"count": 3, "mtu": 576}]}, "mtu: from 1280 to 65535"),
+    ({"nodes": [{"count": 3, "rack": 4}]}, "unknown key 'rack'; did you mean 'racks'?"),
+    ({"pods_per_node": 0}, "pods_per_node: from 1 to 4096"),
+    ({"podsPerNode": 30}, "unknown key 'podsPerNode'; did you mean 'pods_per_node'?"),
+    ({"fabric": {"kind": "l4"}}, "fabric.kind: Invalid enum value 'l4'"),
+    ({"fabric": {"kind": "l2", "loss_ratio": 0.5}}, "loss_ratio: from 0 to 0.5"),
+    ({"wants": ["polcy"]}, "wants[0]: Invalid enum value 'polcy'"),
+    ({"wants": ["policy", "policy"]}, "wants: one stands there twice"),
+    ({"churn": {"pods_per_s": -1}}, "pods_per_s: from 0 to 1000000"),
+    ({"traffic": {"connections": -1}}, "connections: from 0 to 1000000000"),
+    ({"services": {"count": -1}}, "count: from 0 to 1000000"),
+    ({"policies": {"selectors": 1, "pods": 30_001}}, "policies.pods: more than the 30000 pods"),
+    ({"limits": {"convergence_s": 0}}, "convergence_s: above 0"),
+    ({"limits": {"typha_replicas": 0}}, "typha_replicas: above 0"),
+    ({"weights": {"restart": -1}}, "restart: from 0 on"),
+    ({"as_number": 0}, "as_number: an AS number is from 1 to 4294967295"),
+    ({"fabric_as_number": 64512}, "as_number: the fabric has the same"),
+    ({"addresses": ADDRESSES | {"pods": []}}, "pods: one CIDR at least"),
+    ({"addresses": ADDRESSES | {"pods": ["10.244.0.1/16"]}}, "pods: 10.244.0.1/16 has host bits set"),
+    ({"addresses": ADDRESSES | {"pods": ["fd00::/64"]}}, "pods: fd00::/64: IPv4 only"),
+    ({"addresses": ADDRESSES | {"services": "10.240.0.0/16"}}, "services 10.240.0.0/16 and pods 10.240.0.0/12 overlap"),
+    ({"addresses": ADDRESSES | {"pods": ["10.0.0.0/12", "10.1.0.0/16"]}}, "pods 10.0.0.0/12 and pods 10.1.0.0/16 overlap"),
+    ({"addresses": ADDRESSES | {"pods": ["10.0.0.0/27"]}}, "pods 10.0.0.0/27: smaller than a block"),
+    ({"addresses": ADDRESSES | {"block": 8}}, "block: from 20 to 32"),
+    ({"addresses": ADDRESSES | {"pods": ["10.244.0.0/18"]}}, "addresses.pods: room for 256 blocks of /26; 1000 nodes of 30 pods need 1000: a /16 at least"),
+    ({"addresses": ADDRESSES | {"nodes": "192.168.0.0/24"}}, "addresses.nodes 192.168.0.0/24 has room for 254 nodes, and there are 1000"),
+    ({"addresses": ADDRESSES | {"block": 32}}, "addresses.block: a node needs 31 blocks of /32, and Calico gives it 20"),
+    ({"addresses": ADDRESSES | {"reflectors": ["10.9.9.9"]}}, "reflectors: 10.9.9.9 is not in nodes 192.168.0.0/16"),
+    ({"addresses": ADDRESSES | {"reflectors": ["192.168.0.1", "192.168.0.1"]}}, "reflectors: an address stands there twice"),
+    ({"addresses": ADDRESSES | {"reflectors": ["192.168.0.1"], "fabric": ["192.168.0.1"]}}, "192.168.0.1: reflects to itself: reflector and fabric"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "told"), WRONG, ids=[told[:40] for _, told in WRONG])
+def test_what_is_wrong_is_told(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ParseError) as caught:
+        from_yaml(to_json(PLAIN | changes), Network, "net.yaml")
+    message = str(caught.value)
+    assert told in message
+    assert message.startswith("net.yaml:")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_can_be_planned(name: str) -> None:
+    network = from_yaml(template(name), Network, name)
+    made = plan(network)
+    assert made.recommendation is not None
+    assert made.nodes == network.node_count
+
+
+def test_a_template_that_is_none() -> None:
+    with pytest.raises(InputError, match="no such template; there are small, flat"):
+        template("../description.py")
+
+
+def test_designs_that_are_none() -> None:
+    with pytest.raises(InputError, match="calico-mash: no such design; there are calico-mesh"):
+        plan(described(), "calico-mash")
+    with pytest.raises(InputError, match="flannel: no such design"):
+        plan(described(running="flannel"))
+    with pytest.raises(InputError, match="calico-mesh: cannot be here: nodes in a mesh"):
+        plan(described(), "calico-mesh")
+
+
+def test_a_design_that_is_asked_for_is_detailed() -> None:
+    made = plan(described(running="calico-mesh"), "calico-vxlan")
+    assert made.recommendation is not None
+    assert made.recommendation.design == "calico-vxlan"
+    assert made.detections == ()
+
+
+@given(st.integers(1, 300), st.integers(20, 27), st.integers(0, 50))
+def test_blocks_are_those_that_an_allocator_takes(pods: int, block: int, ending: int) -> None:
+    """Give each pod, each that ends and the tunnel the next free address of the node's blocks."""
+    network = described(
+        pods_per_node=pods,
+        addresses=ADDRESSES | {"block": block, "pods": ["32.0.0.0/3"]},
+        churn={"pods_per_s": ending * 1000 / 30},
+    )
+    taken = 0
+    free = 0
+    for _ in range(pods + ending + 1):
+        if free == 0:
+            taken, free = taken + 1, 2 ** (32 - block)
+        free -= 1
+    assert network.blocks_per_node == taken
+
+
+def test_every_want_rules_something_out_or_changes_a_figure() -> None:
+    before = {each.name: (each.excluded, each.quantities) for each in plan(described()).candidates}
+    for want in ("tenancy", "offload", "encryption", "ipv6", "multicast", "userspace"):
+        after = plan(described(wants=[want])).candidates
+        assert {each.name: (each.excluded, each.quantities) for each in after} != before, want
+
+
+def test_names_of_designs_are_their_own() -> None:
+    assert list(DESIGNS) == [each.name for each in plan(described()).candidates]

@@ -1,0 +1,220 @@
+"""Closed forms against BGP spoken message by message, and against what real daemons were seen to do."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support import reflection
+from support.networks import described
+from virtboost.net import calico, law, ovs
+from virtboost.net.figure import Figure
+from virtboost.net.plan import DESIGNS
+from virtboost.net.quantity import QUANTITIES
+from virtboost.net.scale import Scale, scale_of
+
+PLAIN = scale_of(described())
+
+
+def scale(nodes: int, racks: int = 1, pods: int = 30) -> Scale:
+    return scale_of(described(nodes=[{"count": nodes, "racks": racks}], pods_per_node=pods))
+
+
+def value(design: str, quantity: str, at: Scale) -> float:
+    return DESIGNS[design].forms[quantity](at).value
+
+
+@given(st.integers(2, 60))
+def test_a_mesh_is_what_its_messages_make(nodes: int) -> None:
+    speakers = reflection.mesh(nodes)
+    spread = reflection.spread(speakers, nodes - 1)
+    at = scale(nodes)
+    assert value("calico-mesh", "sessions", at) == len(speakers.peers)
+    assert set(speakers.sessions().values()) == {value("calico-mesh", "sessions_per_node", at)}
+    assert value("calico-mesh", "join_messages", at) == spread.messages
+    assert set(list(spread.paths.values())[:-1]) == {1}
+
+
+@given(st.integers(4, 60), st.integers(1, 4))
+def test_reflectors_are_what_their_messages_make(nodes: int, racks: int) -> None:
+    at = scale(nodes, racks)
+    count = calico.flat_reflectors(at)
+    speakers = reflection.flat(nodes, count)
+    spread = reflection.spread(speakers, nodes - 1)
+    sessions = speakers.sessions()
+    assert count == (3 if racks >= 3 else 2)
+    assert value("calico-reflectors", "sessions", at) == len(speakers.peers)
+    assert value("calico-reflectors", "sessions_per_node", at) == sessions[nodes - 1]
+    assert value("calico-reflectors", "sessions_per_reflector", at) == sessions[0]
+    assert value("calico-reflectors", "join_messages", at) == spread.messages
+    others = [spread.paths[node] for node in range(count, nodes - 1)]
+    assert set(others) <= {value("calico-reflectors", "next_hops", at)}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(301, 1500), st.integers(4, 40))
+def test_groups_of_reflectors_are_what_their_messages_make(nodes: int, racks: int) -> None:
+    at = scale(nodes, racks)
+    found = calico.reflection(at)
+    check_groups(at, found.groups, found.top)
+
+
+def test_reflectors_above_reflectors_are_what_their_messages_make() -> None:
+    at = scale(16_000, 400)
+    found = calico.reflection(at)
+    assert (found.groups, found.top) == (58, 3)
+    check_groups(at, 58, 3)
+
+
+def check_groups(at: Scale, groups: int, top: int) -> None:
+    speakers = reflection.grouped(at.nodes, groups, top)
+    spread = reflection.spread(speakers, at.nodes - 1)
+    sessions = speakers.sessions()
+    name = "calico-rack-reflectors"
+    assert value(name, "sessions", at) == len(speakers.peers)
+    assert value(name, "sessions_per_node", at) == sessions[at.nodes - 1] == 2
+    assert value(name, "sessions_per_reflector", at) == max(sessions.values())
+    assert value(name, "join_messages", at) == spread.messages
+    clients = range(top + 2 * groups, at.nodes - 1)
+    assert {spread.paths[node] for node in clients} == {value(name, "next_hops", at)}
+    assert all(spread.paths[node] >= 1 for node in range(at.nodes - 1))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(650, 1200), st.integers(8, 30))
+def test_a_reflector_holds_the_paths_that_its_messages_bring(nodes: int, racks: int) -> None:
+    """A group's own routes come once, from the client; others' from each of their pair."""
+    at = scale(nodes, racks)
+    found = calico.reflection(at)
+    speakers = reflection.grouped(nodes, found.groups, found.top)
+    first = found.top
+    held = sum(
+        max(1, reflection.spread(speakers, origin).paths[first])
+        for origin in range(found.top + found.reflectors, nodes, 7)
+    )
+    sampled = len(range(found.top + found.reflectors, nodes, 7))
+    whole = calico._reflector_paths(at)
+    assert held / sampled == pytest.approx(whole / nodes, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "sessions"),
+    [(100, 4_950), (1_000, 499_500), (5_000, 12_497_500), (10_000, 49_995_000)],
+)
+def test_sessions_of_large_meshes(nodes: int, sessions: int) -> None:
+    assert value("calico-mesh", "sessions", scale(nodes)) == sessions
+
+
+def test_sessions_of_three_reflectors_for_a_thousand_nodes() -> None:
+    assert value("calico-reflectors", "sessions", PLAIN) == 997 * 3 + 3
+
+
+@pytest.mark.parametrize(
+    ("nodes", "replicas"),
+    [(1, 1), (3, 3), (4, 3), (1_000, 7), (2_000, 12), (5_000, 27), (10_000, 52)],
+)
+def test_typhas_are_those_of_the_operator(nodes: int, replicas: int) -> None:
+    assert calico.typhas(scale(nodes)) == replicas
+
+
+@given(st.integers(4, 100_000))
+def test_no_typha_of_the_operator_has_more_connections_than_it_takes(nodes: int) -> None:
+    assert value("calico-vxlan", "typha_connections", PLAIN.at(nodes)) <= calico.TYPHA_LIMIT
+
+
+OVN = [
+    # nodes, ports, rows of logical flows, OpenFlow rules: databases that OVN 23.03.1 filled
+    (10, 10, 884, 2_346), (50, 20, 5_804, 12_596), (50, 40, 9_804, 16_696), (100, 20, 11_454, 24_846),
+    (30, 15, 2_944, 7_071), (80, 10, 5_994, 16_696),
+]  # fmt: skip
+
+OVN_BALANCED = [
+    # nodes, ports, services, endpoints, OpenFlow rules
+    (20, 20, 100, 2, 10_486), (50, 20, 200, 2, 35_546), (50, 20, 200, 10, 37_146), (30, 15, 50, 4, 11_731),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("nodes", "ports", "rows", "rules"), OVN)
+def test_ovn_counts_what_ovn_counted(nodes: int, ports: int, rows: int, rules: int) -> None:
+    assert ovs.ovn_rows(nodes, ports, 0).value == rows
+    found = ovs.ovn_rules(nodes, ports, 0, 1)
+    assert (found.value, found.tag) == (rules, "measured")
+
+
+@pytest.mark.parametrize(("nodes", "ports", "services", "endpoints", "rules"), OVN_BALANCED)
+def test_ovn_counts_services_as_ovn_did(
+    nodes: int, ports: int, services: int, endpoints: int, rules: int
+) -> None:
+    assert ovs.ovn_rules(nodes, ports, services, endpoints).value == rules
+
+
+def test_ovn_beyond_what_was_counted_says_so() -> None:
+    """eBay had over 40,000 rows with 10,000 ports; Red Hat 200,000 to 400,000 rules on a node."""
+    assert holds(ovs.ovn_rows(100, 100, 0), 43_454)
+    rules = ovs.ovn_rules(500, 100, 0, 1)
+    assert rules.tag == "extrapolated"
+    assert 200_000 <= rules.value <= 400_000
+
+
+BIRD = [
+    # peers, paths, kB of a real BIRD 2.0.12
+    (9, 10, 1_299), (19, 20, 1_364), (59, 60, 2_174), (79, 80, 2_614), (99, 100, 3_055),
+    (99, 1_000, 3_160), (149, 150, 4_210), (200, 0, 5_473), (500, 0, 10_841), (1_000, 0, 19_735),
+    (2_000, 0, 35_608),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("peers", "paths", "kilobytes"), BIRD)
+def test_memory_of_a_bird_is_in_its_interval(peers: int, paths: int, kilobytes: int) -> None:
+    found = law.bird_memory(peers, paths)
+    assert holds(found, kilobytes * 1000)
+    assert found.tag == ("measured" if peers < 150 else "extrapolated")
+
+
+def test_a_restart_in_a_large_mesh_is_in_its_interval() -> None:
+    """A cluster of 800 nodes took four minutes, a lone BIRD with as many peers would take 20 s."""
+    assert holds(law.sessions_up(799), 240)
+    assert law.sessions_up(799).low == pytest.approx(20, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("peers", "seconds", "cpu"), [(200, 2.1, 0.06), (500, 2.1, 0.18), (1_000, 56, 1.83)]
+)
+def test_sessions_come_up_as_measured(peers: int, seconds: float, cpu: float) -> None:
+    assert law.sessions_up(peers).value == pytest.approx(seconds)
+    assert law.session_cpu(peers).value == pytest.approx(cpu)
+
+
+@given(st.integers(1, 5_000))
+def test_more_peers_never_take_less(peers: int) -> None:
+    assert law.sessions_up(peers + 1).value >= law.sessions_up(peers).value
+    assert law.session_cpu(peers + 1).value > law.session_cpu(peers).value
+
+
+def test_sessions_beyond_a_thousand_have_no_known_end() -> None:
+    assert law.sessions_up(2_000).high is None
+
+
+def test_a_mesh_of_ten_thousand_has_the_memory_of_the_law() -> None:
+    """21.8 kB for each of 9,999 peers, 0.1 for each of 10,000 paths, 908: 219.9 MB."""
+    assert law.bird_memory(9_999, 10_000).value == pytest.approx(219.886e6, rel=1e-4)
+
+
+@given(st.integers(2, 100_000), st.sampled_from(sorted(DESIGNS)))
+def test_every_figure_lies_in_its_interval(nodes: int, name: str) -> None:
+    at = PLAIN.at(nodes)
+    if nodes < DESIGNS[name].least_nodes:
+        return
+    for key, form in DESIGNS[name].forms.items():
+        figure = form(at)
+        assert key in QUANTITIES
+        assert 0 <= figure.low <= figure.value, key
+        assert figure.high is None or figure.value <= figure.high, key
+        assert math.isfinite(figure.value)
+
+
+def holds(figure: Figure, seen: float) -> bool:
+    return figure.low <= seen and (figure.high is None or seen <= figure.high)
