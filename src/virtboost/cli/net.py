@@ -10,9 +10,11 @@ import typer
 
 from virtboost.cli.application import add_verb, application
 from virtboost.cli.hosts import AsJson
+from virtboost.errors import InputError
 
 if TYPE_CHECKING:
     from virtboost.net.description import Network
+    from virtboost.net.plan import NetPlan
 
 NO_DESIGN = 1
 """Exit status where no design serves the network."""
@@ -31,6 +33,14 @@ def plan(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write the plan to a file."),
     ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write the design's configuration to a new folder: Calico, BIRD, FRR, Open "
+            "vSwitch, OVN.",
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Show every figure of every design.")
     ] = False,
@@ -45,7 +55,10 @@ def plan(
     from virtboost.net.plan import plan as plan_network
     from virtboost.report.net import plan_lines
 
-    made = plan_network(_read(description), design)
+    network = _read(description)
+    made = plan_network(network, design)
+    if write is not None:
+        _write(write, network, made)
     if output is not None:
         write_document(output, made)
     print_document(made, lambda width: plan_lines(made, verbose=verbose, width=width), json=json)
@@ -68,6 +81,19 @@ def _read(path: Path) -> Network:
     from virtboost.net.description import Network
 
     return from_yaml(read_text(path), Network, str(path))
+
+
+def _write(folder: Path, network: Network, made: NetPlan) -> None:
+    from virtboost.net.emit.files import files
+
+    found = files(network, made)
+    try:
+        folder.mkdir(parents=True)
+        for name, text in found.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
 
 
 app = application()

@@ -66,6 +66,8 @@ def _limits(design: Design, network: Network) -> Iterator[Ceiling]:
 
 def _fabric(design: Design, network: Network) -> str | None:
     kind, wrapped = network.fabric.kind, design.encapsulation
+    if kind == "l2" and not wrapped.always:
+        return "all nodes are in one subnet: there is nothing between subnets"
     if design.routing == "tor" or (wrapped.name != "none" and wrapped.always):
         return None
     if kind == "cloud":

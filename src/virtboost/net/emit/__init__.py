@@ -1,0 +1,1 @@
+"""A planned network in the words of Calico, BIRD, FRR, Open vSwitch and OVN."""

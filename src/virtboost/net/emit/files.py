@@ -1,0 +1,79 @@
+"""All files of a plan, by name; each is one program's input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from virtboost.errors import InputError
+from virtboost.net.calico import PAIR
+from virtboost.net.description import Network
+from virtboost.net.emit import bird, calico, frr, ovn, ovs
+from virtboost.net.emit.layout import Layout, reflectors, reflectors_wanted
+from virtboost.net.mtu import mtu
+from virtboost.net.plan import DESIGNS, NetPlan
+from virtboost.net.scale import scale_of
+
+
+def files(network: Network, made: NetPlan) -> dict[str, str]:
+    """Return the files of the design that a plan recommends, by relative path.
+
+    Raises:
+        InputError: There is none, or addresses are missing that its configuration needs.
+    """
+    if made.recommendation is None:
+        raise InputError("no design serves this network: nothing to write")
+    design = DESIGNS[made.recommendation.design]
+    layout = Layout(
+        design=design,
+        network=network,
+        scale=scale_of(network),
+        mtu=mtu(design, network),
+        detection=next((each for each in made.detections if each.chosen), None),
+    )
+    _require_addresses(layout)
+    return dict(_PLANES[design.plane](layout))
+
+
+def _require_addresses(layout: Layout) -> None:
+    addresses = layout.network.addresses
+    named, wanted = len(addresses.reflectors), reflectors_wanted(layout)
+    if named not in (0, wanted):
+        raise InputError(f"addresses.reflectors: {named} named, and {wanted} are planned")
+    switches = len(addresses.fabric)
+    if layout.design.routing == "tor" and switches not in (PAIR, PAIR * layout.scale.racks):
+        raise InputError(
+            f"addresses.fabric: {switches} named; {PAIR} where every rack has the same, or "
+            f"{PAIR * layout.scale.racks}, {PAIR} for each rack"
+        )
+
+
+def _calico(layout: Layout) -> Iterator[tuple[str, str]]:
+    yield "calico.yaml", calico.resources(layout)
+    yield "commands.sh", calico.commands(layout)
+    found = reflectors(layout)
+    for own in found:
+        yield f"bird/reflector-{own.address}.conf", bird.reflector(layout, own)
+        yield f"frr/reflector-{own.address}.conf", frr.reflector(layout, own)
+    for group in sorted({own.group for own in found if own.group or not own.clients}):
+        pair = tuple(own for own in found if own.group == group)
+        yield f"bird/node-{group or 'any'}.conf", bird.node(layout, pair)
+    if layout.design.routing == "tor":
+        for address in layout.network.addresses.fabric:
+            yield f"frr/switch-{address}.conf", frr.switch(layout, address)
+
+
+def _ovs(layout: Layout) -> Iterator[tuple[str, str]]:
+    yield "node.sh", ovs.node(layout)
+
+
+def _ovn(layout: Layout) -> Iterator[tuple[str, str]]:
+    yield "node.sh", ovn.node(layout)
+    if not ovn.zoned(layout):
+        yield "northbound.sh", ovn.northbound(layout)
+        return
+    yield "transit.sh", ovn.transit()
+    yield "zone.sh", ovn.zone()
+    yield "zones.txt", ovn.zones(layout)
+
+
+_PLANES = {"calico": _calico, "ovs": _ovs, "ovn": _ovn}

@@ -1,0 +1,306 @@
+"""What ``net plan --write`` writes, read by the programs that it is for, and run by some."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.daemon import PATH, ask, need, running, succeeds
+from support.networks import PLAIN, described
+from virtboost.net.emit.files import files
+from virtboost.net.plan import plan
+
+pytestmark = pytest.mark.needs_root
+
+ADDRESSES = PLAIN["addresses"]
+
+GROUPED = {
+    "nodes": [{"count": 700, "racks": 20}],
+    "addresses": ADDRESSES | {"reflectors": [f"192.168.{group}.{one}" for group in range(3) for one in (10, 11)]},
+    "churn": {"node_failures_per_day": 1, "daemon_restarts_per_day": 1},
+}  # fmt: skip
+
+ABOVE = {
+    "nodes": [{"count": 16_000, "racks": 400}],
+    "addresses": ADDRESSES | {"reflectors": [f"192.168.{number // 200}.{number % 200 + 1}" for number in range(119)]},
+}  # fmt: skip
+
+FEW = {
+    "nodes": [{"count": 8, "racks": 1}],
+    "addresses": {"pods": ["10.244.0.0/16"], "services": "10.96.0.0/16", "nodes": "10.99.0.0/24", "reflectors": ["10.99.0.1", "10.99.0.2"]},
+}  # fmt: skip
+
+SWITCHES = {
+    "fabric": {"kind": "bgp"},
+    "addresses": ADDRESSES | {"fabric": ["192.168.0.1", "192.168.0.2"]},
+}
+
+LOSSY = {"churn": {"daemon_restarts_per_day": 0, "node_failures_per_day": 9}}
+
+
+def written(folder: Path, design: str | None = None, **changes: Any) -> Path:
+    """Write the files of a network's plan, as the command does."""
+    network = described(**changes)
+    for name, text in files(network, plan(network, design)).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+CASES = [
+    (None, GROUPED, 6), (None, ABOVE, 119), ("calico-reflectors", FEW, 2),
+    ("calico-ipip", GROUPED, 6), ("calico-reflectors", FEW | LOSSY, 2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("design", "changes", "reflectors"), CASES)
+def test_bird_takes_its_configuration(
+    design: str | None, changes: dict[str, Any], reflectors: int, tmp_path: Path
+) -> None:
+    need("bird")
+    found = sorted(written(tmp_path, design, **changes).glob("bird/*.conf"))
+    assert sum(path.name.startswith("reflector-") for path in found) == reflectors
+    assert len(found) > reflectors
+    (tmp_path / "bird/own.conf").write_text("define OWN = 192.168.9.9;\n")
+    for path in found:
+        ask("bird", "-p", "-c", str(path))
+
+
+@pytest.mark.parametrize(
+    ("design", "changes"), [(design, changes) for design, changes, _ in CASES] + [(None, SWITCHES)]
+)
+def test_frr_takes_its_configuration(
+    design: str | None, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    need("vtysh")
+    found = sorted(written(tmp_path, design, **changes).glob("frr/*.conf"))
+    assert found
+    for path in found:
+        assert ask("vtysh", "-C", "-f", str(path)) == ""
+
+
+def test_bfd_is_in_both_where_it_is_chosen(tmp_path: Path) -> None:
+    """Few sessions and nodes that often die: BFD loses least, and its cost is nothing."""
+    folder = written(tmp_path, "calico-reflectors", **(FEW | LOSSY))
+    assert "protocol bfd" in (folder / "bird/reflector-10.99.0.1.conf").read_text()
+    assert " neighbor nodes bfd " in (folder / "frr/reflector-10.99.0.1.conf").read_text()
+
+
+@contextmanager
+def database(folder: Path, schema: str, name: str) -> Iterator[str]:
+    """Run an ovsdb-server with an empty database; give its address."""
+    need("ovsdb-server", "ovsdb-tool", "ovsdb-client")
+    if not Path(schema).exists():
+        pytest.skip(f"not installed: {schema}")
+    stored, socket = folder / f"{name}.db", f"unix:{folder / name}.sock"
+    ask("ovsdb-tool", "create", str(stored), schema)
+    argv = ("ovsdb-server", str(stored), f"--remote=p{socket}", f"--unixctl={folder / name}.ctl")
+    with running(
+        argv, log=folder / f"{name}.log", ready=succeeds("ovsdb-client", "list-dbs", socket)
+    ):
+        yield socket
+
+
+def run(script: Path, *argv: str, **environment: str) -> None:
+    done = subprocess.run(
+        ("sh", str(script), *argv), capture_output=True, text=True, check=False, timeout=60, env={**os.environ, "PATH": PATH, **environment}
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_northbound_database_takes_its_switches(tmp_path: Path) -> None:
+    """Twice: the second run changes nothing."""
+    need("ovn-nbctl")
+    script = written(tmp_path, "ovn-central", nodes=[{"count": 120}]) / "northbound.sh"
+    with database(tmp_path, "/usr/share/ovn/ovn-nb.ovsschema", "nb") as address:
+        for _ in range(2):
+            run(script, OVN_NB_DB=address)
+            switches = ask("ovn-nbctl", f"--db={address}", "ls-list").splitlines()
+            ports = ask(
+                "ovn-nbctl",
+                f"--db={address}",
+                "--bare",
+                "--columns=networks",
+                "find",
+                "Logical_Router_Port",
+            )
+        assert len(switches) == 120
+        assert sorted(ports.split()) == sorted(
+            f"10.240.{number // 4}.{number % 4 * 64 + 1}/26" for number in range(120)
+        )
+
+
+def test_a_zone_and_the_switch_between_zones(tmp_path: Path) -> None:
+    need("ovn-nbctl", "ovn-ic-nbctl")
+    folder = written(tmp_path, "ovn-zones", nodes=[{"count": 3}], pods_per_node=30)
+    arguments = (folder / "zones.txt").read_text().splitlines()
+    assert arguments[2] == "node-3 3 10.240.0.129/26 10.240.0.128/26"
+    schemas = "/usr/share/ovn"
+    with database(tmp_path, f"{schemas}/ovn-ic-nb.ovsschema", "icnb") as between:
+        run(folder / "transit.sh", OVN_IC_NB_DB=between)
+        assert "transit" in ask("ovn-ic-nbctl", f"--db={between}", "ts-list")
+    with database(tmp_path, f"{schemas}/ovn-nb.ovsschema", "nb") as address:
+        ask("ovn-nbctl", f"--db={address}", "ls-add", "transit")
+        run(folder / "zone.sh", *arguments[2].split(), OVN_NB_DB=address)
+        shown = ask("ovn-nbctl", f"--db={address}", "show")
+        assert "cluster-transit-node-3" in shown and "100.88.0.3/16" in shown
+        assert ask("ovn-nbctl", f"--db={address}", "get", "NB_Global", ".", "name") == "node-3"
+
+
+@pytest.mark.parametrize(
+    ("design", "changes", "argv"),
+    [
+        ("ovs-vxlan", {}, ["192.168.0.7"]),
+        ("ovs-offload", {"nodes": [{"count": 9, "offload": True}], "traffic": {"connections": 300_000}}, ["192.168.0.7"]),
+        ("ovs-dpdk", {"wants": ["userspace"]}, ["192.168.0.7"]),
+        ("ovn-central", {}, ["node-7", "192.168.0.7"]),
+        ("ovn-zones", {"fabric": {"kind": "l3", "tunnel": "vxlan"}}, ["node-7", "192.168.0.7"]),
+    ],
+)  # fmt: skip
+def test_a_switch_takes_its_settings(
+    design: str, changes: dict[str, Any], argv: list[str], tmp_path: Path
+) -> None:
+    """A database without a daemon: ovs-vsctl must not wait for one."""
+    need("ovs-vsctl")
+    script = written(tmp_path, design, **changes) / "node.sh"
+    with database(tmp_path, "/usr/share/openvswitch/vswitch.ovsschema", "db") as address:
+        control = ("ovs-vsctl", f"--db={address}", "--no-wait")
+        ask(*control, "init")
+        wrapper = tmp_path / "ovs-vsctl"
+        wrapper.write_text(f'#!/bin/sh\nexec /usr/bin/ovs-vsctl --db={address} --no-wait "$@"\n')
+        wrapper.chmod(0o755)
+        run(script, *argv, PATH=f"{tmp_path}:{PATH}", CENTRAL="192.168.0.9")
+        own = ask(*control, "get", "Open_vSwitch", ".", "external_ids", "other_config")
+        if design.startswith("ovn"):
+            assert 'ovn-encap-ip="192.168.0.7"' in own
+            assert ("ovn-encap-type=vxlan" in own) == (design == "ovn-zones")
+        else:
+            assert ask(*control, "list-ports", "br-int") == "vxlan0"
+            options = ask(*control, "get", "Interface", "vxlan0", "options")
+            assert 'local_ip="192.168.0.7"' in options and "remote_ip=flow" in options
+        assert ("hw-offload=" in own) == (design == "ovs-offload")
+        assert ('flow-limit="600000"' in own) == (design == "ovs-offload")
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("reflector", "kp7", "258"), ['calicoctl patch node kp7 --patch {"spec":{"bgp":{"routeReflectorClusterID":"244.0.1.2"}}}', "kubectl label --overwrite node kp7 route-reflector=true bgp-group=258"]),
+        (("node", "kp8", "3"), ["kubectl label --overwrite node kp8 bgp-group=3"]),
+        (("top", "kp9"), ['calicoctl patch node kp9 --patch {"spec":{"bgp":{"routeReflectorClusterID":"244.0.0.59"}}}', "kubectl label --overwrite node kp9 top-reflector=true"]),
+        (("typha",), ["kubectl -n kube-system scale deployment calico-typha --replicas=82"]),
+        (("mtu",), ['kubectl patch installation.operator.tigera.io default --type merge --patch {"spec":{"calicoNetwork":{"mtu":1500}}}']),
+        (("neighbours",), ["sysctl -w net.ipv4.neigh.default.gc_thresh3=64116"]),
+    ],
+    ids=lambda value: value[0][:10],
+)  # fmt: skip
+def test_commands_say_what_they_should(
+    argv: tuple[str, ...], told: list[str], tmp_path: Path
+) -> None:
+    script = written(tmp_path, **ABOVE) / "commands.sh"
+    called = tmp_path / "called"
+    for name in ("kubectl", "calicoctl", "sysctl"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{called}\n')
+        (tmp_path / name).chmod(0o755)
+    run(script, *argv, PATH=f"{tmp_path}:{PATH}")
+    assert called.read_text().splitlines() == told
+
+
+def test_reflectors_and_nodes_exchange_routes(tmp_path: Path) -> None:
+    """Two BIRD reflectors and two nodes as written, each in a network namespace of its own."""
+    need("bird", "birdc", "ip")
+    folder = written(tmp_path, "calico-reflectors", **FEW)
+    homes = {
+        address: folder / f"bird/reflector-{address}.conf" for address in ("10.99.0.1", "10.99.0.2")
+    }
+    for address in ("10.99.0.21", "10.99.0.22"):
+        homes[address] = tmp_path / address / "node.conf"
+        homes[address].parent.mkdir()
+        homes[address].write_text((folder / "bird/node-any.conf").read_text())
+        (homes[address].parent / "own.conf").write_text(f"define OWN = {address};\n")
+    with ExitStack() as stack:
+        spaces = stack.enter_context(namespaces(list(homes)))
+        inside(spaces["10.99.0.21"], "ip", "route", "add", "blackhole", "10.244.0.0/26")
+        inside(spaces["10.99.0.21"], "ip", "route", "add", "blackhole", "172.31.0.0/26")
+        for address, config in homes.items():
+            argv = (
+                "ip",
+                "netns",
+                "exec",
+                spaces[address],
+                "bird",
+                "-f",
+                "-c",
+                str(config),
+                "-s",
+                str(tmp_path / f"{address}.ctl"),
+            )
+            stack.enter_context(running(argv, log=tmp_path / f"{address}.log", ready=succeeds("birdc", "-s", str(tmp_path / f"{address}.ctl"), "show", "status")))  # fmt: skip
+        far = spaces["10.99.0.22"]
+        wait(
+            lambda: (
+                "10.244.0.0/26 via 10.99.0.21"
+                in inside(far, "ip", "route", "show", "proto", "bird")
+            )
+        )
+        assert "172.31" not in inside(far, "ip", "route")
+        paths = ask(
+            "birdc", "-s", str(tmp_path / "10.99.0.22.ctl"), "show", "route", "10.244.0.0/26", "all"
+        )
+        assert paths.count("BGP.cluster_list: 244.0.0.1") == 2
+        sessions = ask("birdc", "-s", str(tmp_path / "10.99.0.1.ctl"), "show", "protocols")
+        assert sessions.count("Established") == 3
+
+
+@contextmanager
+def namespaces(addresses: list[str]) -> Iterator[dict[str, str]]:
+    """Make a namespace for each address, on one bridge; remove all of them at the end."""
+    prefix = f"virtboost-{os.getpid()}"
+    spaces = {address: f"{prefix}-{number}" for number, address in enumerate(addresses)}
+    hub = f"{prefix}-hub"
+    try:
+        ask("ip", "netns", "add", hub)
+        inside(hub, "ip", "link", "add", "br0", "type", "bridge")
+        inside(hub, "ip", "link", "set", "br0", "up")
+        for number, (address, space) in enumerate(spaces.items()):
+            ask("ip", "netns", "add", space)
+            inside(
+                hub,
+                "ip",
+                "link",
+                "add",
+                f"p{number}",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                space,
+            )
+            inside(hub, "ip", "link", "set", f"p{number}", "master", "br0", "up")
+            inside(space, "ip", "address", "add", f"{address}/24", "dev", "eth0")
+            inside(space, "ip", "link", "set", "eth0", "up")
+            inside(space, "ip", "link", "set", "lo", "up")
+        yield spaces
+    finally:
+        for space in (*spaces.values(), hub):
+            subprocess.run(("ip", "netns", "delete", space), check=False, capture_output=True)
+
+
+def inside(space: str, *argv: str) -> str:
+    return ask("ip", "netns", "exec", space, *argv)
+
+
+def wait(holds: Any, limit_s: float = 30) -> None:
+    end = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < end, "did not come true"
+        time.sleep(0.2)
