@@ -94,3 +94,20 @@ def test_bad_input_is_one_line(
 def test_what_is_not_there() -> None:
     assert "cannot be read" in run("plan", "/nowhere.yaml").stderr
     assert "no such template" in run("template", "huge").stderr
+
+
+def test_files_are_written_to_a_new_folder(
+    described: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path, folder = described("racks"), tmp_path / "out"
+    assert run("plan", str(path), "--write", str(folder)).returncode == 0
+    names = sorted(str(each.relative_to(folder)) for each in folder.rglob("*") if each.is_file())
+    assert names == [
+        "calico.yaml",
+        "commands.sh",
+        "frr/switch-192.168.0.1.conf",
+        "frr/switch-192.168.0.2.conf",
+    ]
+    again = run("plan", str(path), "--write", str(folder))
+    assert again.returncode == 2
+    assert "cannot be written: File exists" in again.stderr

@@ -213,49 +213,77 @@ def test_commands_say_what_they_should(
     assert called.read_text().splitlines() == told
 
 
-def test_reflectors_and_nodes_exchange_routes(tmp_path: Path) -> None:
-    """Two BIRD reflectors and two nodes as written, each in a network namespace of its own."""
-    need("bird", "birdc", "ip")
+def bird(space: str, config: Path, folder: Path, address: str) -> tuple[str, ...]:
+    return (
+        "ip",
+        "netns",
+        "exec",
+        space,
+        "bird",
+        "-f",
+        "-c",
+        str(config),
+        "-s",
+        control(folder, address),
+    )
+
+
+def bgpd(space: str, config: Path, folder: Path) -> tuple[str, ...]:
+    """Return the command of FRR's bgpd alone, as this user: without zebra, every next hop is good."""
+    own = (
+        "--skip_runas",
+        "--no_zebra",
+        "--vty_socket",
+        str(folder),
+        "--pid_file",
+        str(folder / "bgpd.pid"),
+    )
+    return ("ip", "netns", "exec", space, "/usr/lib/frr/bgpd", "-f", str(config), *own)
+
+
+def control(folder: Path, address: str) -> str:
+    return str(folder / f"{address}.ctl")
+
+
+@pytest.mark.parametrize("second", ["bird", "frr"])
+def test_reflectors_and_nodes_exchange_routes(second: str, tmp_path: Path) -> None:
+    """Two reflectors and two nodes as written, each in a network namespace of its own."""
+    need("bird", "birdc", "ip", *(["vtysh"] if second == "frr" else []))
     folder = written(tmp_path, "calico-reflectors", **FEW)
-    homes = {
-        address: folder / f"bird/reflector-{address}.conf" for address in ("10.99.0.1", "10.99.0.2")
-    }
-    for address in ("10.99.0.21", "10.99.0.22"):
+    near, far, first, other = "10.99.0.21", "10.99.0.22", "10.99.0.1", "10.99.0.2"
+    homes = {each: folder / f"bird/reflector-{each}.conf" for each in (first, other)}
+    for address in (near, far):
         homes[address] = tmp_path / address / "node.conf"
         homes[address].parent.mkdir()
         homes[address].write_text((folder / "bird/node-any.conf").read_text())
         (homes[address].parent / "own.conf").write_text(f"define OWN = {address};\n")
     with ExitStack() as stack:
         spaces = stack.enter_context(namespaces(list(homes)))
-        inside(spaces["10.99.0.21"], "ip", "route", "add", "blackhole", "10.244.0.0/26")
-        inside(spaces["10.99.0.21"], "ip", "route", "add", "blackhole", "172.31.0.0/26")
+        inside(spaces[near], "ip", "route", "add", "blackhole", "10.244.0.0/26")
+        inside(spaces[near], "ip", "route", "add", "blackhole", "172.31.0.0/26")
+        if second == "frr":
+            argv = bgpd(spaces[other], folder / f"frr/reflector-{other}.conf", tmp_path)
+            log = tmp_path / "bgpd.log"
+            del homes[other]
+            stack.enter_context(running(argv, log=log, ready=(tmp_path / "bgpd.vty").exists))
         for address, config in homes.items():
-            argv = (
-                "ip",
-                "netns",
-                "exec",
-                spaces[address],
-                "bird",
-                "-f",
-                "-c",
-                str(config),
-                "-s",
-                str(tmp_path / f"{address}.ctl"),
-            )
-            stack.enter_context(running(argv, log=tmp_path / f"{address}.log", ready=succeeds("birdc", "-s", str(tmp_path / f"{address}.ctl"), "show", "status")))  # fmt: skip
-        far = spaces["10.99.0.22"]
+            argv = bird(spaces[address], config, tmp_path, address)
+            ready = succeeds("birdc", "-s", control(tmp_path, address), "show", "status")
+            stack.enter_context(running(argv, log=tmp_path / f"{address}.log", ready=ready))
+
+        def paths() -> str:
+            return ask("birdc", "-s", control(tmp_path, far), "show", "route", "all")
+
+        wait(lambda: paths().count("BGP.cluster_list: 244.0.0.1") == 2)
+        assert f"from {first}" in paths() and f"from {other}" in paths()
         wait(
             lambda: (
-                "10.244.0.0/26 via 10.99.0.21"
-                in inside(far, "ip", "route", "show", "proto", "bird")
+                f"10.244.0.0/26 via {near}"
+                in inside(spaces[far], "ip", "route", "show", "proto", "bird")
             )
         )
-        assert "172.31" not in inside(far, "ip", "route")
-        paths = ask(
-            "birdc", "-s", str(tmp_path / "10.99.0.22.ctl"), "show", "route", "10.244.0.0/26", "all"
-        )
-        assert paths.count("BGP.cluster_list: 244.0.0.1") == 2
-        sessions = ask("birdc", "-s", str(tmp_path / "10.99.0.1.ctl"), "show", "protocols")
+        assert "172.31" not in inside(spaces[far], "ip", "route")
+        sessions = ask("birdc", "-s", control(tmp_path, first), "show", "protocols")
         assert sessions.count("Established") == 3
 
 
