@@ -22,7 +22,8 @@ NO_DESIGN = 1
 
 def plan(
     description: Annotated[
-        Path, typer.Argument(metavar="NET.yaml", help="The network that is wanted.")
+        Path,
+        typer.Argument(metavar="NET.yaml", help="The network that is wanted.", show_default=False),
     ],
     *,
     design: Annotated[
@@ -66,7 +67,9 @@ def plan(
 
 
 def template(
-    name: Annotated[str, typer.Argument(help="small, flat, racks, cloud or tenants.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="small, flat, racks, cloud or tenants.")
+    ],
 ) -> int:
     """Print a description to begin with."""
     from virtboost.net.template import template as description
