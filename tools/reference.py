@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from virtboost import model
+from virtboost import model, net
 from virtboost.catalogue.catalogue import ITEMS
 from virtboost.catalogue.item import AnyItem
 from virtboost.catalogue.site import FACTS, Site
@@ -160,13 +160,12 @@ def _cli_page() -> str:
 def _field_docstrings() -> dict[str, dict[str, str]]:
     """Return class name -> field -> the docstring below it, over every module of the model."""
     documented: dict[str, dict[str, str]] = {}
-    modules = [f"virtboost.model.{info.name}" for info in pkgutil.iter_modules(model.__path__)]
-    for name in (
-        *modules,
-        "virtboost.catalogue.site",
-        "virtboost.catalogue.item",
-        "virtboost.net.description",
-    ):
+    modules = [
+        f"{package.__name__}.{info.name}"
+        for package in (model, net)
+        for info in pkgutil.iter_modules(package.__path__)
+    ]
+    for name in (*modules, "virtboost.catalogue.site", "virtboost.catalogue.item"):
         path = importlib.import_module(name).__file__
         assert path is not None, name
         for node in ast.walk(ast.parse(Path(path).read_text())):

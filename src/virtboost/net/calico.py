@@ -108,8 +108,8 @@ def _kernel(scale: Scale) -> Figure:
     return law.ROUTE_BYTES * scale.routes
 
 
-def _idle(_: Scale) -> Figure:
-    return published(350e6, 350e6, 350e6, "infrabuilder")
+IDLE = published(350e6, "infrabuilder")
+"""Bytes of an idle node above a bare one: with kubelet and container runtime."""
 
 
 def _learning(scale: Scale, peers: int) -> Figure:
@@ -121,12 +121,12 @@ COMMON: dict[str, Form] = POLICIES | {
     "fib_routes": lambda s: exact(s.routes),
     "neighbours": lambda s: exact(s.nodes - 1 + s.pods_per_node),
     "flood_copies": lambda _: NOTHING,
-    "proxy_rules": lambda s: published(8, 8, 8, "kube-proxy") * s.services,
+    "proxy_rules": lambda s: published(8, "kube-proxy") * s.services,
     "typhas": lambda s: exact(typhas(s)),
     "typha_connections": lambda s: exact(math.ceil(2 * s.nodes / typhas(s))),
     "watchers": lambda s: exact(typhas(s)),
     "watch_cpu": lambda s: law.WATCH_CPU * (2 * s.pods_per_s * typhas(s)),
-    "stream": lambda _: published(19.7, 19.7, 19.7, "infrabuilder"),
+    "stream": lambda _: published(19.7, "infrabuilder"),
 }
 """Of every design of Calico; a pod that starts and one that ends are an event each."""
 
@@ -136,7 +136,7 @@ MESH = COMMON | {
     "rib_paths": lambda s: exact(s.routes),
     "next_hops": lambda _: exact(1),
     "join_messages": lambda s: exact(s.nodes - 1),
-    "node_memory": lambda s: law.bird_memory(s.nodes - 1, s.routes) + _kernel(s) + _idle(s),
+    "node_memory": lambda s: law.bird_memory(s.nodes - 1, s.routes) + _kernel(s) + IDLE,
     "node_cpu": _scans,
     "central_memory": lambda _: NOTHING,
     "central_cpu": lambda _: NOTHING,
@@ -154,7 +154,7 @@ FLAT = COMMON | {
     "next_hops": lambda s: exact(flat_reflectors(s)),
     "join_messages": lambda s: exact(flat_reflectors(s) * (s.nodes - 1)),
     "node_memory": lambda s: (
-        law.bird_memory(flat_reflectors(s), flat_reflectors(s) * s.routes) + _kernel(s) + _idle(s)
+        law.bird_memory(flat_reflectors(s), flat_reflectors(s) * s.routes) + _kernel(s) + IDLE
     ),
     "node_cpu": _scans,
     "central_memory": lambda s: law.reflector_memory(s.nodes - 1, s.routes),
@@ -172,7 +172,7 @@ GROUPED = COMMON | {
     "rib_paths": lambda s: exact(PAIR * s.routes),
     "next_hops": lambda _: exact(PAIR),
     "join_messages": _grouped_messages,
-    "node_memory": lambda s: law.bird_memory(PAIR, PAIR * s.routes) + _kernel(s) + _idle(s),
+    "node_memory": lambda s: law.bird_memory(PAIR, PAIR * s.routes) + _kernel(s) + IDLE,
     "node_cpu": _scans,
     "central_memory": lambda s: law.reflector_memory(_reflector_peers(s), _reflector_paths(s)),
     "central_cpu": lambda s: (
@@ -186,7 +186,7 @@ TO_SWITCHES = COMMON | {
     "sessions_per_node": lambda _: exact(PAIR),
     "rib_paths": lambda s: exact(PAIR * s.routes),
     "next_hops": lambda _: exact(PAIR),
-    "node_memory": lambda s: law.bird_memory(PAIR, PAIR * s.routes) + _kernel(s) + _idle(s),
+    "node_memory": lambda s: law.bird_memory(PAIR, PAIR * s.routes) + _kernel(s) + IDLE,
     "node_cpu": _scans,
     "central_memory": lambda _: NOTHING,
     "central_cpu": lambda _: NOTHING,
@@ -197,7 +197,7 @@ WITHOUT_BGP = COMMON | {
     "tunnels_per_node": lambda s: exact(s.nodes - 1),
     "fdb_entries": lambda s: exact(s.nodes - 1),
     "neighbours": lambda s: exact(2 * (s.nodes - 1) + s.pods_per_node),
-    "node_memory": lambda s: _kernel(s) + law.FDB_BYTES * (s.nodes - 1) + _idle(s),
+    "node_memory": lambda s: _kernel(s) + law.FDB_BYTES * (s.nodes - 1) + IDLE,
     "node_cpu": lambda _: NOTHING.without_end(),
     "central_cpu": lambda _: NOTHING.without_end(),
     "restart": lambda s: (law.REMOTE_S * s.routes).without_end(),
@@ -230,23 +230,21 @@ def _neighbour_ceiling(forms: dict[str, Form]) -> Ceiling:
 
 COMMON_CEILINGS = (TESTED_CEILING, _neighbour_ceiling(COMMON))
 
-REFLECTOR_CEILING = Ceiling(
-    what="sessions of a reflector that come up at once",
-    form=FLAT["sessions_per_reflector"],
-    limit=500,
-    kind="hard",
-    source="bird-ladder",
-    remedy="reflectors by groups of racks",
-)
 
-GROUPED_CEILING = Ceiling(
-    what="sessions of a reflector that come up at once",
-    form=GROUPED["sessions_per_reflector"],
-    limit=500,
-    kind="hard",
-    source="bird-ladder",
-    remedy="a third level, or several clusters",
-)
+def _reflector_ceiling(forms: dict[str, Form], remedy: str) -> Ceiling:
+    return Ceiling(
+        what="sessions of a reflector that come up at once",
+        form=forms["sessions_per_reflector"],
+        limit=500,
+        kind="hard",
+        source="bird-ladder",
+        remedy=remedy,
+    )
+
+
+FLAT_CEILING = _reflector_ceiling(FLAT, "reflectors by groups of racks")
+
+GROUPED_CEILING = _reflector_ceiling(GROUPED, "a third level, or several clusters")
 
 LACKS: dict[Want, str] = {
     "tenancy": "all pods are in one routed network (calico-overlay)",
@@ -260,9 +258,9 @@ UNKNOWN = (
     "rules of policies beside the members of their sets",
 )
 
-_calico = functools.partial(Design, plane="calico", unknown=UNKNOWN)
+_calico = functools.partial(Design, plane="calico", lacks=LACKS, unknown=UNKNOWN)
 
-PLAIN = Encapsulation(name="none")
+_routed = functools.partial(_calico, encapsulation=Encapsulation(name="none"))
 
 MESH_CEILING = Ceiling(
     what="nodes in a mesh, as its makers advise",
@@ -274,42 +272,34 @@ MESH_CEILING = Ceiling(
 )
 
 DESIGNS = (
-    _calico(
+    _routed(
         name="calico-mesh",
         title="Calico, BGP from every node to every node",
         routing="mesh",
-        encapsulation=PLAIN,
         forms=MESH,
-        lacks=LACKS,
         ceilings=(MESH_CEILING, *COMMON_CEILINGS),
     ),
-    _calico(
+    _routed(
         name="calico-reflectors",
         title="Calico, BGP to two or three route reflectors",
         routing="reflectors",
-        encapsulation=PLAIN,
         forms=FLAT,
-        lacks=LACKS,
-        ceilings=(REFLECTOR_CEILING, *COMMON_CEILINGS),
+        ceilings=(FLAT_CEILING, *COMMON_CEILINGS),
         least_nodes=4,
     ),
-    _calico(
+    _routed(
         name="calico-rack-reflectors",
         title="Calico, BGP to a pair of route reflectors for each group of racks",
         routing="groups",
-        encapsulation=PLAIN,
         forms=GROUPED,
-        lacks=LACKS,
         ceilings=(GROUPED_CEILING, *COMMON_CEILINGS),
         least_nodes=4,
     ),
-    _calico(
+    _routed(
         name="calico-tor",
         title="Calico, BGP to the rack's two switches",
         routing="tor",
-        encapsulation=PLAIN,
         forms=TO_SWITCHES,
-        lacks=LACKS,
         ceilings=COMMON_CEILINGS,
         unknown=(*UNKNOWN, "what the switches' BGP costs, and how many routes they hold"),
     ),
@@ -333,7 +323,6 @@ DESIGNS = (
             routing="datastore",
             encapsulation=Encapsulation(name="vxlan", bytes=50, always=not suffix),
             forms=WITHOUT_BGP,
-            lacks=LACKS,
             ceilings=(TESTED_CEILING, _neighbour_ceiling(WITHOUT_BGP)),
             unknown=(
                 *UNKNOWN,

@@ -20,7 +20,7 @@ STEP = 1.05
 FARTHEST = 1_000_000
 """Nodes beyond which nobody looks."""
 
-WIREGUARD_STREAM = published(7.9, 7.9, 7.9, "infrabuilder")
+WIREGUARD_STREAM = published(7.9, "infrabuilder")
 """Of Calico, Gbit/s."""
 
 IPSEC = "bytes and throughput of IPsec"

@@ -16,7 +16,7 @@ Want = Literal["policy", "tenancy", "offload", "encryption", "ipv6", "multicast"
 pods with IPv6; multicast between pods; pods that are DPDK programs."""
 
 MOST_NODES = 100_000
-"""Of the largest cluster of which anything is published: EKS, 2025."""
+"""Of the largest cluster of which anything is published, of EKS."""
 
 MOST_PODS = 4096
 """On a node; more is a slip."""
@@ -244,7 +244,7 @@ class Network(_Form, frozen=True, kw_only=True):
     """A container network that is wanted."""
 
     nodes: int | tuple[NodeGroup, ...]
-    """How many, or groups of them that differ."""
+    """How many, in racks of 40, or groups of them that differ."""
     pods_per_node: int
     fabric: Fabric
     addresses: Addresses

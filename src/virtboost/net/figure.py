@@ -95,9 +95,9 @@ def measured(value: float, low: float, high: float, *sources: str) -> Figure:
     return Figure(value=value, low=low, high=high, tag="measured", sources=sources)
 
 
-def published(value: float, low: float, high: float, *sources: str) -> Figure:
-    """Return what somebody else published."""
-    return Figure(value=value, low=low, high=high, tag="published", sources=sources)
+def published(value: float, *sources: str) -> Figure:
+    """Return what somebody else published, who gave no interval."""
+    return Figure(value=value, low=value, high=value, tag="published", sources=sources)
 
 
 NOTHING = exact(0)

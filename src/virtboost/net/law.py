@@ -43,11 +43,8 @@ SCAN_S = 2
 BFD_CPU = measured(100e-6, 70e-6, 130e-6, "bird-failure")
 """CPU seconds for each BFD packet sent, with its receipt at the other end."""
 
-ROUTE_S = measured(34e-6, 34e-6, 34e-6, "kernel-routes")
-"""Seconds to add a route to the kernel, with the tool's own."""
-
 REMOTE_S = measured(66e-6, 66e-6, 66e-6, "kernel-routes")
-"""Seconds to add a remote node of a VXLAN: a route, an FDB entry, a neighbour."""
+"""Seconds to add a remote node of a VXLAN: a route 34, an FDB entry 18, a neighbour 14 us."""
 
 ROUTE_BYTES = measured(132, 132, 132, "kernel-routes")
 
@@ -71,6 +68,9 @@ NORTHD_ROW_CPU = measured(27.5e-6, 20e-6, 35e-6, "ovn-northd")
 """CPU seconds of northd for each row of logical flows, when it computes all anew."""
 
 NORTHD_ROWS = 11_000
+
+ROW_BYTES = measured(490, 490, 490, "ovn-fit")
+"""Of each row of logical flows, in the southbound database's file."""
 
 WATCH_CPU = measured(141e-6, 0, 142e-6, "etcd-watch")
 """CPU seconds of etcd for each event given to a watcher by its JSON gateway; by gRPC it is less."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import math
 
+from msgspec import structs
+
 from virtboost.net import law
 from virtboost.net.design import Ceiling, Design, Encapsulation, Form
 from virtboost.net.figure import NOTHING, Figure, exact, measured, published
@@ -55,7 +57,7 @@ def _antrea_rules(scale: Scale) -> Figure:
     """Return the rules of a flow-based node: 2 a remote node, 5 a pod, services and endpoints."""
     balanced = scale.services * (1 + scale.endpoints)
     count = 2 * (scale.nodes - 1) + 5 * scale.pods_per_node + balanced
-    return published(count, count, count, "antrea-pipeline").without_end()
+    return published(count, "antrea-pipeline").without_end()
 
 
 def _central_rules(scale: Scale) -> Figure:
@@ -93,16 +95,22 @@ def _northd(rows: Figure) -> Figure:
     return rows.times(law.NORTHD_ROW_CPU).stretched(rows.value / law.NORTHD_ROWS)
 
 
-def _idle(bytes_above_bare: float) -> Figure:
-    return published(bytes_above_bare, bytes_above_bare, bytes_above_bare, "infrabuilder")
+def _megaflows(scale: Scale) -> Figure:
+    """Return the flows of a datapath: one a connection at most, where ports are matched."""
+    most = min(MOST_MEGAFLOWS, scale.connections)
+    return structs.replace(published(most, "megaflows"), low=0)
 
+
+ANTREA_IDLE = published(540e6, "infrabuilder")
+"""Bytes of an idle node above a bare one, as of the others: with kubelet and container runtime."""
+
+OVN_IDLE = published(267e6, "infrabuilder")
+"""Of Kube-OVN."""
 
 COMMON: dict[str, Form] = POLICIES | {
     "tunnels_per_node": lambda s: exact(s.nodes - 1),
     "flood_copies": lambda s: exact(s.nodes - 1),
-    "megaflows": lambda s: published(
-        min(MOST_MEGAFLOWS, s.connections), 0, min(MOST_MEGAFLOWS, s.connections), "megaflows"
-    ),
+    "megaflows": _megaflows,
     "node_cpu": lambda s: law.UPCALL_CPU * s.connections_per_s,
 }
 
@@ -110,22 +118,22 @@ BY_CONTROLLER = COMMON | {
     "openflow_rules": _antrea_rules,
     "watchers": lambda s: exact(s.nodes),
     "watch_cpu": lambda s: law.WATCH_CPU * (2 * s.pods_per_s * s.nodes),
-    "node_memory": lambda s: _vswitchd(_antrea_rules(s)) + _idle(540e6),
+    "node_memory": lambda s: _vswitchd(_antrea_rules(s)) + ANTREA_IDLE,
     "central_cpu": lambda _: NOTHING.without_end(),
     "restart": lambda s: _installed(_antrea_rules(s)),
-    "stream": lambda _: published(21.0, 21.0, 21.0, "infrabuilder"),
+    "stream": lambda _: published(21.0, "infrabuilder"),
 }
 
 CENTRAL = COMMON | {
     "openflow_rules": _central_rules,
     "logical_flows": _central_rows,
     "node_memory": lambda s: (
-        _vswitchd(_central_rules(s)) + _central_rules(s).times(law.CONTROLLER_BYTES) + _idle(267e6)
+        _vswitchd(_central_rules(s)) + _central_rules(s).times(law.CONTROLLER_BYTES) + OVN_IDLE
     ),
-    "central_memory": lambda s: (_central_rows(s) * 490).without_end(),
+    "central_memory": lambda s: _central_rows(s).times(law.ROW_BYTES).without_end(),
     "central_cpu": lambda s: _northd(_central_rows(s)),
     "restart": lambda s: _installed(_central_rules(s)),
-    "stream": lambda _: published(11.1, 11.1, 11.1, "infrabuilder"),
+    "stream": lambda _: published(11.1, "infrabuilder"),
 }
 
 ZONES = CENTRAL | {
@@ -134,7 +142,7 @@ ZONES = CENTRAL | {
     "watchers": lambda s: exact(s.nodes),
     "watch_cpu": lambda s: law.WATCH_CPU * (2 * s.pods_per_s * s.nodes),
     "node_memory": lambda s: (
-        _vswitchd(_zone_rules(s)) + _zone_rules(s).times(law.CONTROLLER_BYTES) + _idle(267e6)
+        _vswitchd(_zone_rules(s)) + _zone_rules(s).times(law.CONTROLLER_BYTES) + OVN_IDLE
     ),
     "central_memory": lambda _: NOTHING,
     "central_cpu": lambda s: _northd(_zone_rows(s)).without_end(),
@@ -159,7 +167,7 @@ MEGAFLOW_CEILING = Ceiling(
 )
 
 CENTRAL_CEILING = Ceiling(
-    what="nodes on one pair of OVN databases that somebody ran",
+    what="nodes on one pair of OVN databases that OpenShift tested",
     form=lambda s: exact(s.nodes),
     limit=500,
     kind="tested",

@@ -441,7 +441,7 @@ def test_sums_and_products_hold_what_their_parts_hold(
 
 
 def test_the_least_trusted_part_tells_of_the_whole() -> None:
-    whole = exact(1) + measured(1, 1, 1, "a") + published(1, 1, 1, "b") + measured(1, 1, 1, "a")
+    whole = exact(1) + measured(1, 1, 1, "a") + published(1, "b") + measured(1, 1, 1, "a")
     assert (whole.tag, whole.sources, whole.value) == ("published", ("a", "b"), 4)
     assert (whole + exact(0).without_end()).high is None
 
