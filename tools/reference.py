@@ -76,6 +76,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("flow", "offload"),
     ("net", "plan"),
     ("net", "template"),
+    ("net", "describe"),
 )
 """The verbs whose help is on the page of the command line."""
 

@@ -111,3 +111,19 @@ def test_files_are_written_to_a_new_folder(
     again = run("plan", str(path), "--write", str(folder))
     assert again.returncode == 2
     assert "cannot be written: File exists" in again.stderr
+
+
+def test_a_cluster_is_described_and_planned(tmp_path: Path) -> None:
+    objects, path = tmp_path / "objects.json", tmp_path / "net.yaml"
+    status = {
+        "nodeInfo": {"architecture": "arm64"},
+        "addresses": [{"type": "InternalIP", "address": "192.168.0.7"}],
+    }
+    node = {"kind": "Node", "metadata": {"name": "kp1"}, "status": status}
+    objects.write_text(json.dumps({"kind": "List", "items": [node]}))
+    given = ("--fabric", "l2", "--pods", "10.244.0.0/16", "--services", "10.96.0.0/16")
+    done = run("describe", str(objects), *given)
+    assert (done.returncode, done.stderr) == (0, "")
+    path.write_text(done.stdout)
+    assert run("plan", str(path)).returncode == 0
+    assert "give --pods CIDR" in run("describe", str(objects), "--fabric", "l2").stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +17,18 @@ if TYPE_CHECKING:
     from virtboost.net.description import Network
     from virtboost.net.plan import NetPlan
 
+
 NO_DESIGN = 1
 """Exit status where no design serves the network."""
+
+
+class Kind(StrEnum):
+    """Kinds of fabric."""
+
+    L2 = "l2"
+    L3 = "l3"
+    BGP = "bgp"
+    CLOUD = "cloud"
 
 
 def plan(
@@ -78,6 +89,38 @@ def template(
     return 0
 
 
+def describe(
+    objects: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OBJECTS.json",
+            help="What kubectl get -A -o json printed of nodes, pods, services, endpointslices and "
+            "what there is of servicecidrs, ippools, bgpconfigurations and bgppeers.",
+            show_default=False,
+        ),
+    ],
+    *,
+    fabric: Annotated[
+        Kind, typer.Option(help="What is between the nodes; no object says it.", show_default=False)
+    ],
+    pods: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CIDR", help="Of pods, where there are no IPPools. May be repeated."),
+    ] = None,
+    services: Annotated[
+        str, typer.Option(metavar="CIDR", help="Of services, where there is no ServiceCIDR.")
+    ] = "",
+) -> int:
+    """Describe a running cluster's network from its objects, to plan with."""
+    from virtboost.cli.userfile import read_text
+    from virtboost.net.cluster import MAX_BYTES, description, read_cluster
+
+    cluster = read_cluster(read_text(objects, MAX_BYTES), str(objects))
+    text = description(cluster, fabric=fabric.value, pods=pods or (), services=services)
+    sys.stdout.write(text)
+    return 0
+
+
 def _read(path: Path) -> Network:
     from virtboost.cli.userfile import read_text
     from virtboost.model.userfile import from_yaml
@@ -102,6 +145,7 @@ def _write(folder: Path, network: Network, made: NetPlan) -> None:
 app = application()
 add_verb(app, plan)
 add_verb(app, template)
+add_verb(app, describe)
 
 
 @app.callback()

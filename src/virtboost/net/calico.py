@@ -262,6 +262,12 @@ _calico = functools.partial(Design, plane="calico", lacks=LACKS, unknown=UNKNOWN
 
 _routed = functools.partial(_calico, encapsulation=Encapsulation(name="none"))
 
+_tunnelled = functools.partial(
+    _calico, lacks=LACKS | {"ipv6": "IPIP carries IPv4 only (calico-overlay)"}
+)
+
+_WHEN = (("", "always"), ("-cross-subnet", "between subnets"))
+
 MESH_CEILING = Ceiling(
     what="nodes in a mesh, as its makers advise",
     form=lambda s: exact(s.nodes),
@@ -304,17 +310,27 @@ DESIGNS = (
         unknown=(*UNKNOWN, "what the switches' BGP costs, and how many routes they hold"),
     ),
     *(
-        _calico(
+        _tunnelled(
+            name=f"calico-mesh-ipip{suffix}",
+            title=f"Calico, IPIP {when}, BGP from every node to every node",
+            routing="mesh",
+            encapsulation=Encapsulation(name="ipip", bytes=20, always=not suffix),
+            forms=MESH | {"tunnels_per_node": _tunnels},
+            ceilings=(MESH_CEILING, *COMMON_CEILINGS),
+        )
+        for suffix, when in _WHEN
+    ),
+    *(
+        _tunnelled(
             name=f"calico-ipip{suffix}",
             title=f"Calico, IPIP {when}, BGP to reflectors for each group of racks",
             routing="groups",
             encapsulation=Encapsulation(name="ipip", bytes=20, always=not suffix),
             forms=GROUPED | {"tunnels_per_node": _tunnels},
-            lacks=LACKS | {"ipv6": "IPIP carries IPv4 only (calico-overlay)"},
             ceilings=(GROUPED_CEILING, *COMMON_CEILINGS),
             least_nodes=4,
         )
-        for suffix, when in (("", "always"), ("-cross-subnet", "between subnets"))
+        for suffix, when in _WHEN
     ),
     *(
         _calico(
@@ -329,6 +345,6 @@ DESIGNS = (
                 "how long Felix takes to read all nodes, and its work in the place of BIRD",
             ),
         )
-        for suffix, when in (("", "always"), ("-cross-subnet", "between subnets"))
+        for suffix, when in _WHEN
     ),
 )

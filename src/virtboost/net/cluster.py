@@ -1,0 +1,338 @@
+"""A running cluster's network, from its objects as ``kubectl get -o json`` prints them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network, ip_address
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+from msgspec import Struct
+
+from virtboost.errors import InputError, ParseError
+
+MAX_BYTES = 1 << 30
+"""Of a dump: 150,000 pods are some hundred megabytes."""
+
+ARCHITECTURES = {"arm64": "aarch64", "amd64": "x86_64"}
+
+RACK_LABELS = ("topology.kubernetes.io/rack", "rack", "topology.kubernetes.io/zone")
+"""Labels of a node that name what fails together, the smaller first."""
+
+T = TypeVar("T")
+
+
+class _Object(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The fields that are looked at; all others are skipped."""
+
+
+class Metadata(_Object, frozen=True, kw_only=True):
+    """Of every object."""
+
+    name: str
+    namespace: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class NodeInfo(_Object, frozen=True, kw_only=True):
+    """What a node's kubelet says."""
+
+    architecture: str = ""
+
+
+class NodeAddress(_Object, frozen=True, kw_only=True):
+    """An address of a node."""
+
+    type: str
+    address: str
+
+
+class NodeStatus(_Object, frozen=True, kw_only=True):
+    """Of a node."""
+
+    node_info: NodeInfo = NodeInfo()
+    addresses: tuple[NodeAddress, ...] = ()
+
+
+class KubeNode(_Object, frozen=True, kw_only=True):
+    """A node."""
+
+    metadata: Metadata
+    status: NodeStatus = NodeStatus()
+
+
+class PodSpec(_Object, frozen=True, kw_only=True):
+    """Of a pod."""
+
+    node_name: str = ""
+    host_network: bool = False
+
+
+class PodStatus(_Object, frozen=True, kw_only=True):
+    """Of a pod."""
+
+    phase: str = ""
+
+
+class Pod(_Object, frozen=True, kw_only=True):
+    """A pod."""
+
+    metadata: Metadata
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def addressed(self) -> bool:
+        """Whether it has an address of the pods' network."""
+        placed = bool(self.spec.node_name) and not self.spec.host_network
+        return placed and self.status.phase in ("Pending", "Running")
+
+
+class Service(_Object, frozen=True, kw_only=True):
+    """A service."""
+
+    metadata: Metadata
+
+
+class EndpointSlice(_Object, frozen=True, kw_only=True):
+    """Some of a service's endpoints."""
+
+    metadata: Metadata
+    endpoints: tuple[Any, ...] | None = None
+
+
+class CidrSpec(_Object, frozen=True, kw_only=True):
+    """Of a ServiceCIDR or an IPPool."""
+
+    cidrs: tuple[str, ...] = ()
+    cidr: str = ""
+    block_size: int = 26
+    ipip_mode: str = "Never"
+    vxlan_mode: str = "Never"
+    disabled: bool = False
+
+
+class ServiceCidr(_Object, frozen=True, kw_only=True):
+    """A range of services' addresses."""
+
+    spec: CidrSpec
+
+
+class IpPool(_Object, frozen=True, kw_only=True):
+    """A pool of Calico."""
+
+    spec: CidrSpec
+
+
+class BgpSpec(_Object, frozen=True, kw_only=True):
+    """Of a BGPConfiguration or a BGPPeer."""
+
+    as_number: int | None = None
+    node_to_node_mesh_enabled: bool | None = None
+    peer_selector: str = ""
+
+
+class BgpConfiguration(_Object, frozen=True, kw_only=True):
+    """BGP of a whole Calico."""
+
+    metadata: Metadata
+    spec: BgpSpec = BgpSpec()
+
+
+class BgpPeer(_Object, frozen=True, kw_only=True):
+    """Peers of Calico's nodes."""
+
+    metadata: Metadata
+    spec: BgpSpec = BgpSpec()
+
+
+KINDS: dict[str, type[_Object]] = {
+    "Node": KubeNode,
+    "Pod": Pod,
+    "Service": Service,
+    "EndpointSlice": EndpointSlice,
+    "ServiceCIDR": ServiceCidr,
+    "IPPool": IpPool,
+    "BGPConfiguration": BgpConfiguration,
+    "BGPPeer": BgpPeer,
+}
+"""Kinds that are read, by their name."""
+
+
+class _Named(Struct, frozen=True):
+    kind: str
+
+
+class _List(Struct, frozen=True):
+    kind: str
+    items: tuple[msgspec.Raw, ...]
+
+
+class Cluster(Struct, frozen=True, kw_only=True):
+    """The objects of a dump, by kind."""
+
+    objects: tuple[_Object, ...]
+
+    def of(self, kind: type[T]) -> tuple[T, ...]:
+        """Return the objects of a kind."""
+        return tuple(each for each in self.objects if isinstance(each, kind))
+
+
+def read_cluster(text: str, source: str) -> Cluster:
+    """Read what ``kubectl get nodes,pods,services,... -A -o json`` prints.
+
+    Raises:
+        ParseError: It is not JSON, not a list of objects, or an object is not of its kind.
+    """
+    try:
+        found = msgspec.json.decode(text, type=_List)
+        return Cluster(objects=tuple(_objects(found.items)))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ParseError(source, f"not a list of objects as kubectl prints it: {error}") from error
+
+
+def _objects(items: Iterable[msgspec.Raw]) -> Iterable[_Object]:
+    for item in items:
+        kind = KINDS.get(msgspec.json.decode(item, type=_Named).kind)
+        if kind is not None:
+            yield msgspec.json.decode(item, type=kind)
+
+
+def description(cluster: Cluster, *, fabric: str, pods: Sequence[str], services: str) -> str:
+    """Return a description in YAML, with comments on what the objects do not say.
+
+    Args:
+        cluster: Objects of a cluster.
+        fabric: Kind of the fabric, which no object says.
+        pods: CIDRs of pods; empty: those of Calico's pools.
+        services: CIDR of services; empty: that of the ServiceCIDR.
+
+    Raises:
+        InputError: There are no nodes, or no object says where pods and services have addresses.
+    """
+    nodes = cluster.of(KubeNode)
+    if not nodes:
+        raise InputError("no Node among the objects")
+    found: dict[str, Any] = {
+        "nodes": _groups(nodes),
+        "pods_per_node": max(1, math.ceil(_addressed(cluster) / len(nodes))),
+        "services": _services(cluster),
+        "fabric": {"kind": fabric},
+        "addresses": _addresses(cluster, nodes, pods=pods, services=services),
+    }
+    number = next((each.spec.as_number for each in _default_bgp(cluster)), None)
+    if number is not None:
+        found["as_number"] = number
+    running = running_design(cluster)
+    if running is not None:
+        found["running"] = running
+    return _COMMENT + yaml.safe_dump(found, sort_keys=False)
+
+
+_COMMENT = """\
+# From the objects of a running cluster.  They do not say: mtu and offload of nodes (1500, none),
+# churn, traffic, policies, wants, limits.  Racks are what the nodes' labels rack or zone say.
+"""
+
+
+def _groups(nodes: Sequence[KubeNode]) -> list[dict[str, Any]]:
+    kinds: dict[str, list[KubeNode]] = {}
+    for node in nodes:
+        told = node.status.node_info.architecture
+        if told not in ARCHITECTURES:
+            raise InputError(f"node {node.metadata.name}: architecture {told!r} is not known")
+        kinds.setdefault(ARCHITECTURES[told], []).append(node)
+    return [
+        {
+            "count": len(alike),
+            "racks": len({_rack(node.metadata.labels) for node in alike}),
+            "architecture": architecture,
+        }
+        for architecture, alike in kinds.items()
+    ]
+
+
+def _rack(labels: Mapping[str, str]) -> str:
+    return next((labels[label] for label in RACK_LABELS if label in labels), "")
+
+
+def _addressed(cluster: Cluster) -> int:
+    return sum(pod.addressed for pod in cluster.of(Pod))
+
+
+def _services(cluster: Cluster) -> dict[str, int]:
+    count = len(cluster.of(Service))
+    behind = sum(len(each.endpoints or ()) for each in cluster.of(EndpointSlice))
+    return {"count": count, "endpoints": max(1, math.ceil(behind / max(1, count)))}
+
+
+def _addresses(
+    cluster: Cluster, nodes: Sequence[KubeNode], *, pods: Sequence[str], services: str
+) -> dict[str, Any]:
+    pools = [pool.spec for pool in cluster.of(IpPool) if not pool.spec.disabled]
+    ours = [pool for pool in pools if ":" not in pool.cidr]
+    ranges = [cidr for each in cluster.of(ServiceCidr) for cidr in each.spec.cidrs]
+    found = list(pods) or [pool.cidr for pool in ours]
+    told = services or next((cidr for cidr in ranges if ":" not in cidr), "")
+    for missing, option in ((not found, "--pods"), (not told, "--services")):
+        if missing:
+            raise InputError(f"no object says the CIDR of {option[2:]}: give {option} CIDR")
+    block = {"block": ours[0].block_size} if ours else {}
+    return {"pods": found, "services": told, "nodes": str(_network(nodes)), **block}
+
+
+def _network(nodes: Sequence[KubeNode]) -> IPv4Network:
+    """Return the smallest network that holds all nodes, of 256 addresses at least."""
+    told = (
+        ip_address(each.address)
+        for node in nodes
+        for each in node.status.addresses
+        if each.type == "InternalIP"
+    )
+    found = [each for each in told if isinstance(each, IPv4Address)]
+    if not found:
+        raise InputError("no Node has an InternalIP of IPv4")
+    spread = int(min(found)) ^ int(max(found))
+    return IPv4Network((int(min(found)), min(24, 32 - spread.bit_length())), strict=False)
+
+
+def _default_bgp(cluster: Cluster) -> list[BgpConfiguration]:
+    return [each for each in cluster.of(BgpConfiguration) if each.metadata.name == "default"]
+
+
+def running_design(cluster: Cluster) -> str | None:
+    """Return the design that runs, by its name; None: none that is known."""
+    zones = Counter(
+        node.metadata.annotations.get("k8s.ovn.org/zone-name", "")
+        for node in cluster.of(KubeNode)
+        if "k8s.ovn.org/node-subnets" in node.metadata.annotations
+    )
+    if zones:
+        return "ovn-zones" if len(zones) > 1 else "ovn-central"
+    if any(pod.metadata.name.startswith("antrea-agent-") for pod in cluster.of(Pod)):
+        return "ovs-vxlan"
+    pools = [pool.spec for pool in cluster.of(IpPool) if not pool.spec.disabled]
+    return _calico(cluster, pools[0]) if pools else None
+
+
+def _calico(cluster: Cluster, pool: CidrSpec) -> str:
+    suffix = "-cross-subnet" if "CrossSubnet" in (pool.ipip_mode, pool.vxlan_mode) else ""
+    if pool.vxlan_mode != "Never":
+        return f"calico-vxlan{suffix}"
+    told = next((each.spec.node_to_node_mesh_enabled for each in _default_bgp(cluster)), None)
+    mesh = told is not False
+    if pool.ipip_mode != "Never":
+        return f"calico-mesh-ipip{suffix}" if mesh else f"calico-ipip{suffix}"
+    return "calico-mesh" if mesh else _peering(cluster)
+
+
+def _peering(cluster: Cluster) -> str:
+    """Return which design the BGPPeers make: to addresses, to one set of nodes, or to several."""
+    targets = {peer.spec.peer_selector for peer in cluster.of(BgpPeer)}
+    if "" in targets:
+        return "calico-tor"
+    return "calico-reflectors" if len(targets) == 1 else "calico-rack-reflectors"
