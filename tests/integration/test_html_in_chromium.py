@@ -22,7 +22,14 @@ from virtboost.catalogue.catalogue import ITEMS as CATALOGUE
 from virtboost.check.judge import check
 from virtboost.model.finding import Report
 from virtboost.model.host import Host
+from virtboost.model.userfile import from_yaml
+from virtboost.net.curve import curves
+from virtboost.net.description import Network
+from virtboost.net.plan import plan
+from virtboost.net.template import NAMES as TEMPLATES
+from virtboost.net.template import template
 from virtboost.report.html import hosts_page
+from virtboost.report.net_page import SHOWN, plan_page
 from virtboost.scan.host import scan
 from virtboost.transport.recorded import RecordedReader
 
@@ -294,3 +301,20 @@ def lstopo_nodes(capture: Path, folder: Path) -> dict[int, set[int]]:
 def _bits(mask: str) -> set[int]:
     bits = int("".join(word.removeprefix("0x").rjust(8, "0") for word in mask.split(",")), 16)
     return {bit for bit in range(bits.bit_length()) if bits >> bit & 1}
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1400, False), (1024, True), (390, False)])
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_page_of_a_network(
+    browser: Browser, tmp_path: Path, name: str, *, width: int, dark: bool
+) -> None:
+    network = from_yaml(template(name), Network, name)
+    drawn = curves(network, SHOWN)
+    file = tmp_path / "net.html"
+    file.write_text(plan_page(plan(network), drawn, made_at=datetime(2026, 1, 2, tzinfo=UTC)))
+    page = browser.open(file.as_uri(), width=width, dark=dark)
+    assert page.complaints == []
+    assert page.requests == [file.as_uri()]
+    assert page.evaluate(LAYOUT) == []
+    assert page.evaluate(CONTRAST) == {}
+    page.close()

@@ -53,6 +53,10 @@ def plan(
             "vSwitch, OVN.",
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it as a page, with what designs cost by size."),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Show every figure of every design.")
     ] = False,
@@ -73,6 +77,8 @@ def plan(
         _write(write, network, made)
     if output is not None:
         write_document(output, made)
+    if html is not None:
+        _draw(html, network, made)
     print_document(made, lambda width: plan_lines(made, verbose=verbose, width=width), json=json)
     return NO_DESIGN if made.recommendation is None else 0
 
@@ -127,6 +133,20 @@ def _read(path: Path) -> Network:
     from virtboost.net.description import Network
 
     return from_yaml(read_text(path), Network, str(path))
+
+
+def _draw(path: Path, network: Network, made: NetPlan) -> None:
+    from datetime import datetime
+
+    from virtboost.cli.reports import NEEDS_JINJA, write_page
+    from virtboost.net.curve import curves
+
+    try:
+        from virtboost.report.net_page import SHOWN, plan_page
+    except ImportError as error:
+        raise InputError(NEEDS_JINJA) from error
+    drawn = curves(network, SHOWN)
+    write_page(path.resolve(), plan_page(made, drawn, made_at=datetime.now().astimezone()))
 
 
 def _write(folder: Path, network: Network, made: NetPlan) -> None:

@@ -105,13 +105,14 @@ def _excluded(candidates: Iterable[Candidate], width: int, *, verbose: bool) -> 
 
 
 def _row(each: Candidate) -> tuple[str, ...]:
-    cells = (_brief(each.quantities.get(key), factor) for key, (_, factor) in COLUMNS.items())
+    cells = (brief(each.quantities.get(key), factor) for key, (_, factor) in COLUMNS.items())
     end = each.bottleneck.nodes
     name = f"{each.name}{'*' if each.front else ''}"
     return (name, f"{each.score:.2f}", *cells, "-" if end is None else f"{end:,}")
 
 
-def _brief(figure: Figure | None, factor: float) -> str:
+def brief(figure: Figure | None, factor: float) -> str:
+    """Return a figure times ``factor`` for a column: ``~`` extrapolated, ``+`` at least."""
     if figure is None:
         return "?"
     value = figure.value * factor

@@ -1,0 +1,85 @@
+"""What designs cost at other sizes of the same network: the lines of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from virtboost.net import gate
+from virtboost.net.candidate import excess, quantities
+from virtboost.net.compare import scores
+from virtboost.net.description import MOST_NODES, Network
+from virtboost.net.plan import DESIGNS
+from virtboost.net.scale import scale_of
+
+A_DECADE = 12
+"""Sizes for each factor of ten."""
+
+
+class Point(Struct, frozen=True, kw_only=True):
+    """A design at a size."""
+
+    nodes: int
+    value: float
+    extrapolated: bool
+
+
+class Curve(Struct, frozen=True, kw_only=True):
+    """A quantity of a design, at the sizes at which it can be."""
+
+    design: str
+    points: tuple[Point, ...]
+
+
+class Curves(Struct, frozen=True, kw_only=True):
+    """A quantity, or the score, of every design that fits the network."""
+
+    quantity: str
+    """Key of ``quantity.QUANTITIES``, or ``score``."""
+    curves: tuple[Curve, ...]
+
+
+def curves(network: Network, keys: tuple[str, ...]) -> tuple[Curves, ...]:
+    """Return the score and some quantities of the designs that fit, by size.
+
+    Racks, services and churn grow in proportion; addresses are planned anew.
+    """
+    found: dict[str, dict[str, list[Point]]] = {key: {} for key in ("score", *keys)}
+    for nodes in _sizes():
+        for key, name, point in _points(network, keys, nodes):
+            found[key].setdefault(name, []).append(point)
+    return tuple(
+        Curves(
+            quantity=key,
+            curves=tuple(
+                Curve(design=name, points=tuple(lines[name])) for name in DESIGNS if name in lines
+            ),
+        )
+        for key, lines in found.items()
+    )
+
+
+def _points(
+    network: Network, keys: tuple[str, ...], nodes: int
+) -> Iterator[tuple[str, str, Point]]:
+    scale = scale_of(network).at(nodes)
+    fit = [
+        design
+        for design in DESIGNS.values()
+        if not any(gate.gates(design, network)) and not excess(design, network, scale)[0]
+    ]
+    figures = {design.name: quantities(design, network, scale) for design in fit}
+    for name, score in scores(figures, network.weights).items():
+        yield "score", name, Point(nodes=nodes, value=score.value, extrapolated=False)
+    for name, row in figures.items():
+        for key in keys:
+            figure = row.get(key)
+            if figure is not None:
+                guessed = figure.tag == "extrapolated" or figure.high is None
+                yield key, name, Point(nodes=nodes, value=figure.value, extrapolated=guessed)
+
+
+def _sizes() -> list[int]:
+    last = 5 * A_DECADE
+    return sorted({round(MOST_NODES ** (step / last)) for step in range(last + 1)})
