@@ -245,46 +245,99 @@ def control(folder: Path, address: str) -> str:
     return str(folder / f"{address}.ctl")
 
 
-@pytest.mark.parametrize("second", ["bird", "frr"])
-def test_reflectors_and_nodes_exchange_routes(second: str, tmp_path: Path) -> None:
-    """Two reflectors and two nodes as written, each in a network namespace of its own."""
-    need("bird", "birdc", "ip", *(["vtysh"] if second == "frr" else []))
-    folder = written(tmp_path, "calico-reflectors", **FEW)
-    near, far, first, other = "10.99.0.21", "10.99.0.22", "10.99.0.1", "10.99.0.2"
-    homes = {each: folder / f"bird/reflector-{each}.conf" for each in (first, other)}
-    for address in (near, far):
-        homes[address] = tmp_path / address / "node.conf"
+REFLECTORS = ("10.99.0.1", "10.99.0.2")
+
+
+@contextmanager
+def running_network(folder: Path, clients: list[str], *, second: str) -> Iterator[dict[str, str]]:
+    """Run reflectors and clients as written, each in its namespace; give these by address.
+
+    Each client has a block, and a route that is no pod's.
+    """
+    files = written(folder, "calico-reflectors", **FEW)
+    homes = {each: files / f"bird/reflector-{each}.conf" for each in REFLECTORS}
+    for address in clients:
+        homes[address] = folder / address / "node.conf"
         homes[address].parent.mkdir()
-        homes[address].write_text((folder / "bird/node-any.conf").read_text())
+        homes[address].write_text((files / "bird/node-any.conf").read_text())
         (homes[address].parent / "own.conf").write_text(f"define OWN = {address};\n")
     with ExitStack() as stack:
         spaces = stack.enter_context(namespaces(list(homes)))
-        inside(spaces[near], "ip", "route", "add", "blackhole", "10.244.0.0/26")
-        inside(spaces[near], "ip", "route", "add", "blackhole", "172.31.0.0/26")
+        for number, address in enumerate(clients):
+            inside(spaces[address], "ip", "route", "add", "blackhole", f"10.244.{number}.0/26")
+            inside(spaces[address], "ip", "route", "add", "blackhole", f"172.31.{number}.0/26")
         if second == "frr":
-            argv = bgpd(spaces[other], folder / f"frr/reflector-{other}.conf", tmp_path)
-            log = tmp_path / "bgpd.log"
-            del homes[other]
-            stack.enter_context(running(argv, log=log, ready=(tmp_path / "bgpd.vty").exists))
+            del homes[REFLECTORS[1]]
+            config = files / f"frr/reflector-{REFLECTORS[1]}.conf"
+            argv = bgpd(spaces[REFLECTORS[1]], config, folder)
+            ready = (folder / "bgpd.vty").exists
+            stack.enter_context(running(argv, log=folder / "bgpd.log", ready=ready))
         for address, config in homes.items():
-            argv = bird(spaces[address], config, tmp_path, address)
-            ready = succeeds("birdc", "-s", control(tmp_path, address), "show", "status")
-            stack.enter_context(running(argv, log=tmp_path / f"{address}.log", ready=ready))
+            argv = bird(spaces[address], config, folder, address)
+            ready = succeeds("birdc", "-s", control(folder, address), "show", "status")
+            stack.enter_context(running(argv, log=folder / f"{address}.log", ready=ready))
+        yield spaces
 
-        def paths() -> str:
-            return ask("birdc", "-s", control(tmp_path, far), "show", "route", "all")
 
+@pytest.mark.parametrize("second", ["bird", "frr"])
+def test_reflectors_and_nodes_exchange_routes(second: str, tmp_path: Path) -> None:
+    """What is no pod's is not announced; the second reflector may be FRR's."""
+    need("bird", "birdc", "ip", *(["vtysh"] if second == "frr" else []))
+    near, far = "10.99.0.21", "10.99.0.22"
+
+    def paths() -> str:
+        return ask("birdc", "-s", control(tmp_path, far), "show", "route", "all")
+
+    with running_network(tmp_path, [near, far], second=second) as spaces:
         wait(lambda: paths().count("BGP.cluster_list: 244.0.0.1") == 2)
-        assert f"from {first}" in paths() and f"from {other}" in paths()
+        assert all(f"from {each}" in paths() for each in REFLECTORS)
         wait(
             lambda: (
                 f"10.244.0.0/26 via {near}"
                 in inside(spaces[far], "ip", "route", "show", "proto", "bird")
             )
         )
-        assert "172.31" not in inside(spaces[far], "ip", "route")
-        sessions = ask("birdc", "-s", control(tmp_path, first), "show", "protocols")
-        assert sessions.count("Established") == 3
+        assert "172.31.0" not in inside(spaces[far], "ip", "route")
+
+
+def test_a_running_network_has_what_the_closed_forms_say(tmp_path: Path) -> None:
+    """Eight nodes: sessions, paths and routes as planned, but for blocks of reflectors, which have none."""
+    need("bird", "birdc", "ip")
+    network = described(**(FEW | {"nodes": [{"count": 10}]}))
+    planned = {each.name: each.quantities for each in plan(network).candidates}["calico-reflectors"]
+    clients = [f"10.99.0.{number}" for number in range(21, 29)]
+
+    def shown(address: str, *what: str) -> str:
+        return ask("birdc", "-s", control(tmp_path, address), "show", *what)
+
+    def established(address: str) -> int:
+        return shown(address, "protocols").count("Established")
+
+    with running_network(tmp_path, clients, second="bird") as spaces:
+        copies = 2 * 2
+        wait(
+            lambda: all(
+                f"{planned['rib_paths'].value - copies:.0f} of"
+                in shown(each, "route", "where", "net ~ 10.244.0.0/16", "count")
+                for each in clients
+            )
+        )
+        wait(
+            lambda: all(
+                len(
+                    inside(
+                        spaces[each], "ip", "route", "show", "root", "10.244.0.0/16"
+                    ).splitlines()
+                )
+                == planned["fib_routes"].value - 2
+                for each in clients
+            )
+        )
+        assert {established(each) for each in clients} == {planned["sessions_per_node"].value}
+        assert {established(each) for each in REFLECTORS} == {
+            planned["sessions_per_reflector"].value
+        }
+        assert sum(map(established, (*clients, *REFLECTORS))) == 2 * planned["sessions"].value
 
 
 @contextmanager

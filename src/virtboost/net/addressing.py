@@ -10,6 +10,9 @@ from msgspec import Struct
 from virtboost.net.description import Network
 from virtboost.net.design import Design
 
+HUNDRED_YEARS = 36_525
+"""In days."""
+
 RESERVED = 3
 """Of a node's subnet in OVN: its own address, the gateway, broadcast."""
 
@@ -29,7 +32,7 @@ class AddressPlan(Struct, frozen=True, kw_only=True):
     used_ratio: float
     """Of what the nodes claim, in use."""
     exhausted_in_days: float | None
-    """At the growth described; None: it does not grow."""
+    """At the growth described; None: not in a hundred years."""
     borrowed_beyond: int | None
     """Pods of a node from which on it borrows from others' blocks, each a route of its own in every
     node (``strictAffinity`` off); None: it never does."""
@@ -62,9 +65,9 @@ def subnet_prefix(addresses: int) -> int:
 
 
 def exhaustion(capacity: int, network: Network) -> float | None:
-    """Return the days until a node finds no addresses; None: the cluster does not grow."""
-    growth = network.churn.nodes_per_day
-    return None if growth == 0 else max(0, capacity - network.node_count) / growth
+    """Return the days until a node finds no addresses; None: not in a hundred years."""
+    left, growth = max(0, capacity - network.node_count), network.churn.nodes_per_day
+    return left / growth if left < HUNDRED_YEARS * growth else None
 
 
 def _units(network: Network, prefix: int) -> int:

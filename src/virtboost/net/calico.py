@@ -100,6 +100,11 @@ def _grouped_messages(scale: Scale) -> Figure:
     return exact(PAIR + across + PAIR * (clients - 1))
 
 
+def _paths(scale: Scale, peers: int) -> int:
+    """Return the paths of a node: its own once, all others' from each of its peers."""
+    return scale.blocks_per_node + peers * (scale.routes - scale.blocks_per_node)
+
+
 def _scans(scale: Scale) -> Figure:
     return law.SCAN_CPU * (scale.routes / law.SCAN_S)
 
@@ -150,11 +155,11 @@ FLAT = COMMON | {
     "sessions_per_node": lambda s: exact(flat_reflectors(s)),
     "reflectors": lambda s: exact(flat_reflectors(s)),
     "sessions_per_reflector": lambda s: exact(s.nodes - 1),
-    "rib_paths": lambda s: exact(flat_reflectors(s) * s.routes),
+    "rib_paths": lambda s: exact(_paths(s, flat_reflectors(s))),
     "next_hops": lambda s: exact(flat_reflectors(s)),
     "join_messages": lambda s: exact(flat_reflectors(s) * (s.nodes - 1)),
     "node_memory": lambda s: (
-        law.bird_memory(flat_reflectors(s), flat_reflectors(s) * s.routes) + _kernel(s) + IDLE
+        law.bird_memory(flat_reflectors(s), _paths(s, flat_reflectors(s))) + _kernel(s) + IDLE
     ),
     "node_cpu": _scans,
     "central_memory": lambda s: law.reflector_memory(s.nodes - 1, s.routes),
@@ -169,10 +174,10 @@ GROUPED = COMMON | {
     "sessions_per_node": lambda _: exact(PAIR),
     "reflectors": lambda s: exact(reflection(s).reflectors + reflection(s).top),
     "sessions_per_reflector": lambda s: exact(_reflector_peers(s)),
-    "rib_paths": lambda s: exact(PAIR * s.routes),
+    "rib_paths": lambda s: exact(_paths(s, PAIR)),
     "next_hops": lambda _: exact(PAIR),
     "join_messages": _grouped_messages,
-    "node_memory": lambda s: law.bird_memory(PAIR, PAIR * s.routes) + _kernel(s) + IDLE,
+    "node_memory": lambda s: law.bird_memory(PAIR, _paths(s, PAIR)) + _kernel(s) + IDLE,
     "node_cpu": _scans,
     "central_memory": lambda s: law.reflector_memory(_reflector_peers(s), _reflector_paths(s)),
     "central_cpu": lambda s: (
@@ -184,9 +189,9 @@ GROUPED = COMMON | {
 TO_SWITCHES = COMMON | {
     "sessions": lambda s: exact(PAIR * s.nodes),
     "sessions_per_node": lambda _: exact(PAIR),
-    "rib_paths": lambda s: exact(PAIR * s.routes),
+    "rib_paths": lambda s: exact(_paths(s, PAIR)),
     "next_hops": lambda _: exact(PAIR),
-    "node_memory": lambda s: law.bird_memory(PAIR, PAIR * s.routes) + _kernel(s) + IDLE,
+    "node_memory": lambda s: law.bird_memory(PAIR, _paths(s, PAIR)) + _kernel(s) + IDLE,
     "node_cpu": _scans,
     "central_memory": lambda _: NOTHING,
     "central_cpu": lambda _: NOTHING,
@@ -266,7 +271,7 @@ _tunnelled = functools.partial(
     _calico, lacks=LACKS | {"ipv6": "IPIP carries IPv4 only (calico-overlay)"}
 )
 
-_WHEN = (("", "always"), ("-cross-subnet", "between subnets"))
+_WHEN = (("", "always"), ("-cross", "between subnets"))
 
 MESH_CEILING = Ceiling(
     what="nodes in a mesh, as its makers advise",

@@ -320,7 +320,7 @@ def running_design(cluster: Cluster) -> str | None:
 
 
 def _calico(cluster: Cluster, pool: CidrSpec) -> str:
-    suffix = "-cross-subnet" if "CrossSubnet" in (pool.ipip_mode, pool.vxlan_mode) else ""
+    suffix = "-cross" if "CrossSubnet" in (pool.ipip_mode, pool.vxlan_mode) else ""
     if pool.vxlan_mode != "Never":
         return f"calico-vxlan{suffix}"
     told = next((each.spec.node_to_node_mesh_enabled for each in _default_bgp(cluster)), None)

@@ -163,10 +163,12 @@ def spans(designs: Sequence[Design], network: Network, scale: Scale) -> tuple[Sp
     def differs(name: str | None, nodes: int) -> bool:
         return best(nodes) != name
 
-    starts = [1]
-    for below, above in pairwise(sizes(MOST_NODES)):
-        if best(above) != best(below):
-            starts.append(halved(functools.partial(differs, best(below)), below, above))
+    starts, sampled = [1], 1
+    for above in sorted({*sizes(MOST_NODES), scale.nodes}):
+        while best(starts[-1]) != best(above):
+            below = max(starts[-1], sampled)
+            starts.append(halved(functools.partial(differs, best(starts[-1])), below, above))
+        sampled = above
     return tuple(
         Span(design=best(first), first_nodes=first, last_nodes=after - 1)
         for first, after in pairwise((*starts, MOST_NODES + 1))

@@ -47,7 +47,7 @@ def _limits(design: Design, network: Network) -> Iterator[Ceiling]:
             yield Ceiling(
                 what=f"limits.{key}",
                 form=design.forms[name],
-                limit=limit,
+                limit=float(limit),
                 kind="hard",
                 unit=QUANTITIES[name].unit,
                 source="",

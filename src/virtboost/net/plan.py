@@ -162,5 +162,7 @@ def _notes(network: Network, scale: Scale) -> Iterator[str]:
             f"{foreign:,} nodes are aarch64; times and memory were measured on x86_64, and are "
             "extrapolated for them"
         )
+    if "ipv6" in network.wants:
+        yield "addresses of IPv6 are not planned: what is written has none"
     if len({group.mtu for group in network.groups()}) > 1:
         yield f"nodes differ in MTU; {network.mtu} is what every path carries"

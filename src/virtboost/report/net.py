@@ -118,6 +118,8 @@ def brief(figure: Figure | None, factor: float) -> str:
     value = figure.value * factor
     mark = "~" if figure.tag == "extrapolated" else ""
     shown = f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    if 0 < value < 0.001:
+        shown = "<.001"
     return f"{mark}{shown}{'+' if figure.high is None else ''}"
 
 

@@ -114,8 +114,8 @@ def test_selectors_make_the_sessions_of_the_closed_form(
     ("design", "modes", "kind"),
     [
         ("calico-rack-reflectors", ("Never", "Never"), "l2"), ("calico-ipip", ("Always", "Never"), "l2"),
-        ("calico-vxlan", ("Never", "Always"), "l2"), ("calico-ipip-cross-subnet", ("CrossSubnet", "Never"), "l3"),
-        ("calico-vxlan-cross-subnet", ("Never", "CrossSubnet"), "l3"),
+        ("calico-vxlan", ("Never", "Always"), "l2"), ("calico-ipip-cross", ("CrossSubnet", "Never"), "l3"),
+        ("calico-vxlan-cross", ("Never", "CrossSubnet"), "l3"),
     ],
 )  # fmt: skip
 def test_pools_say_how_packets_are_wrapped(design: str, modes: tuple[str, str], kind: str) -> None:

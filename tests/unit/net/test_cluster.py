@@ -107,9 +107,9 @@ def test_what_is_described_can_be_planned() -> None:
 RUNNING = [
     ("calico-mesh", [pool()]),
     ("calico-mesh", [pool(), item("BGPConfiguration", "node.kp1", {"nodeToNodeMeshEnabled": False})]),
-    ("calico-mesh-ipip-cross-subnet", [pool(ipipMode="CrossSubnet"), bgp(logSeverityScreen="Info")]),
+    ("calico-mesh-ipip-cross", [pool(ipipMode="CrossSubnet"), bgp(logSeverityScreen="Info")]),
     ("calico-vxlan", [pool(vxlanMode="Always"), bgp(nodeToNodeMeshEnabled=False)]),
-    ("calico-vxlan-cross-subnet", [pool(vxlanMode="CrossSubnet")]),
+    ("calico-vxlan-cross", [pool(vxlanMode="CrossSubnet")]),
     ("calico-ipip", [pool(ipipMode="Always"), bgp(nodeToNodeMeshEnabled=False)]),
     ("calico-reflectors", [pool(), bgp(nodeToNodeMeshEnabled=False), peer(peerSelector="has(rr)"), peer(nodeSelector="has(rr)", peerSelector="has(rr)")]),
     ("calico-rack-reflectors", [pool(), bgp(nodeToNodeMeshEnabled=False), peer(peerSelector="g == '1'"), peer(peerSelector="g == '22'")]),

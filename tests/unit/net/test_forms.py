@@ -52,6 +52,7 @@ def test_reflectors_are_what_their_messages_make(nodes: int, racks: int) -> None
     assert value("calico-reflectors", "join_messages", at) == spread.messages
     others = [spread.paths[node] for node in range(count, nodes - 1)]
     assert set(others) <= {value("calico-reflectors", "next_hops", at)}
+    assert value("calico-reflectors", "rib_paths", at) == held(speakers, nodes - 1)
 
 
 @settings(max_examples=25, deadline=None)
@@ -67,6 +68,19 @@ def test_reflectors_above_reflectors_are_what_their_messages_make() -> None:
     found = calico.reflection(at)
     assert (found.groups, found.top) == (58, 3)
     check_groups(at, 58, 3)
+
+
+def held(speakers: reflection.Speakers, node: int) -> int:
+    """Return the paths that one node has when every node announces one route: its own too."""
+    origins = set(range(speakers.nodes)) - {node}
+    return 1 + sum(reflection.spread(speakers, origin).paths[node] for origin in origins)
+
+
+def test_a_client_of_groups_holds_the_paths_of_its_pair() -> None:
+    at = scale(301, 8)
+    found = calico.reflection(at)
+    speakers = reflection.grouped(301, found.groups, found.top)
+    assert value("calico-rack-reflectors", "rib_paths", at) == held(speakers, 300) == 601
 
 
 def check_groups(at: Scale, groups: int, top: int) -> None:

@@ -41,7 +41,7 @@ GATES: list[tuple[str, dict[str, Any], str]] = [
     ("calico-reflectors", {"nodes": [{"count": 502}]}, "sessions of a reflector that come up at once: 500, here 501"),
     ("calico-reflectors", {"nodes": [{"count": 3}]}, "needs 4 nodes: two reflect for others"),
     ("calico-mesh", {"nodes": SMALL, "fabric": {"kind": "l3"}}, "the routers between nodes know no pods"),
-    ("calico-vxlan-cross-subnet", {"fabric": {"kind": "cloud"}}, "the cloud drops packets with addresses of pods"),
+    ("calico-vxlan-cross", {"fabric": {"kind": "cloud"}}, "the cloud drops packets with addresses of pods"),
     ("calico-tor", {"fabric": {"kind": "l3"}}, "the fabric (l3) has no BGP"),
     ("calico-ipip", {"fabric": {"kind": "l3", "ipip": False}}, "the fabric lets no IPIP pass"),
     ("calico-ipip", {"wants": ["ipv6"]}, "ipv6: IPIP carries IPv4 only"),
@@ -247,7 +247,7 @@ def test_packets(design: str, underlay: int, pod: int, payload: float) -> None:
 def test_packets_between_subnets_only() -> None:
     """Of four racks three are elsewhere: 1450-byte packets, 50 more bytes for three of four."""
     network = described(nodes=[{"count": 8, "racks": 4}], fabric={"kind": "l3"})
-    found = mtu(DESIGNS["calico-vxlan-cross-subnet"], network)
+    found = mtu(DESIGNS["calico-vxlan-cross"], network)
     assert found.payload_ratio == pytest.approx(1410 / (1450 + 37.5 + 38))
 
 
@@ -329,18 +329,24 @@ def test_graceful_restart_helps_a_restart_and_hurts_a_death() -> None:
     assert sum(each.chosen for each in made) == 1
 
 
-def test_the_chosen_detection_keeps_the_limits() -> None:
-    network = described(
-        nodes=[{"count": 100}],
-        churn={"node_failures_per_day": 5},
-        fabric={"kind": "l2", "loss_ratio": 0.1},
-    )
+CHOSEN = [
+    # 99 sessions a node: BFD at 100 ms may take 0.13 cores, at 500 ms 0.026; 3 losses in a row of
+    # one in ten happen all the time
+    ({"limits": {"node_cores": 1}}, ("bfd", 100, 3)),
+    ({}, ("bfd", 500, 3)),
+    ({"fabric": {"kind": "l2", "loss_ratio": 0.1}}, ("hold", 9000, 1)),
+    ({"limits": {"node_cores": 0.01}}, ("hold", 9000, 1)),
+]
+
+
+@pytest.mark.parametrize(("changes", "way"), CHOSEN)
+def test_what_loses_least_within_the_limits_is_chosen(
+    changes: dict[str, Any], way: tuple[str, int, int]
+) -> None:
+    network = described(nodes=[{"count": 100}], churn={"node_failures_per_day": 5}, **changes)
     made = failure.detections(DESIGNS["calico-mesh"], network, scale_of(network))
-    best = next(each for each in made if each.chosen)
-    assert best.false_alarms_per_day <= 1
-    assert any(
-        each.lost_node_s_per_day < best.lost_node_s_per_day for each in made
-    ) is False or any(each.false_alarms_per_day > 1 for each in made)
+    (best,) = (each for each in made if each.chosen)
+    assert (best.by, best.interval_ms, best.multiplier) == way
 
 
 # Migrations.

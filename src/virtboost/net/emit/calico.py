@@ -142,6 +142,10 @@ def _script(layout: Layout) -> Iterator[str]:
     yield f'        \'{{"spec":{{"calicoNetwork":{{"mtu":{layout.mtu.pod_bytes}}}}}}}\' ;;'
     yield "neighbours)  # on every node: room for four times the entries planned"
     yield f"    sysctl -w net.ipv4.neigh.default.gc_thresh3={max(1024, entries)} ;;"
+    if layout.design.routing == "datastore":
+        yield "bgp)  # off, where an operator installed Calico; last, when packets go by VXLAN"
+        yield "    kubectl patch installation.operator.tigera.io default --type merge --patch \\"
+        yield '        \'{"spec":{"calicoNetwork":{"bgp":"Disabled"}}}\' ;;'
     yield from _label_words(layout)
     yield "*)"
     yield '    echo "commands.sh: which? see the words in this file" >&2'
