@@ -197,7 +197,7 @@ class Limits(_Form, frozen=True, kw_only=True):
     node_cores: float | None = None
     """CPU of each node, in cores, once all is up."""
     node_memory: Size | None = None
-    """Memory of each node's network daemons."""
+    """Memory of a node above that of a bare one: kubelet, container runtime and network daemons."""
     convergence_s: float | None = None
     """Time until a node that restarted reaches every pod."""
     typha_replicas: int | None = None

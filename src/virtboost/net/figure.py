@@ -76,7 +76,7 @@ class Figure(Struct, frozen=True, kw_only=True):
         )
 
     def elsewhere(self) -> Figure:
-        """Return a figure of one machine as that of another architecture."""
+        """Return what was measured of one thing as a guess of another: machine, datapath, share."""
         measured = self.tag == "measured"
         return structs.replace(self, tag="extrapolated") if measured else self
 

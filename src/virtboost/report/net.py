@@ -192,13 +192,15 @@ def _layout(each: Candidate, width: int) -> Iterator[str]:
 
 def _told(figure: Figure, key: str) -> str:
     value = _value(figure.value, key)
-    if figure.tag == "exact" and figure.low == figure.high:
-        return value
     low = _value(figure.low, key)
-    high = "more" if figure.high is None else _value(figure.high, key)
+    high = None if figure.high is None else _value(figure.high, key)
     keys = f": {', '.join(figure.sources)}" if figure.sources else ""
-    interval = "" if low == value == high else f"{low} to {high}, "
-    return f"{value} ({interval}{figure.tag}{keys})"
+    words = [f"at least {low}" if high is None else f"{low} to {high}"]
+    if low == value == high:
+        words = []
+    if figure.tag != "exact":
+        words.append(f"{figure.tag}{keys}")
+    return f"{value} ({', '.join(words)})" if words else value
 
 
 def _failures(detections: Sequence[Detection], width: int) -> Iterator[str]:

@@ -38,7 +38,7 @@ DESCRIPTIONS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "services": st.fixed_dictionaries({"count": st.integers(0, 20_000), "endpoints": st.integers(1, 300)}),
         "traffic": st.fixed_dictionaries({"connections_per_s": st.floats(0, 1e5), "connections": st.integers(0, 10**6)}),
         "churn": st.fixed_dictionaries(
-            {name: st.floats(0, 50) for name in ("pods_per_s", "nodes_per_day", "node_failures_per_day", "daemon_restarts_per_day")}
+            {name: st.floats(0, 20) for name in ("pods_per_s", "nodes_per_day", "node_failures_per_day", "daemon_restarts_per_day")}
         ),
         "fabric": st.fixed_dictionaries(
             {

@@ -96,5 +96,5 @@ def _detection(layout: Layout, neighbours: tuple[str, ...]) -> Iterator[str]:
 def _pods(layout: Layout) -> Iterator[str]:
     block = layout.network.addresses.block
     for place, cidr in enumerate(layout.network.addresses.pods, 1):
-        length = "" if cidr.endswith(f"/{block}") else f" ge {block} le 32"
+        length = " le 32" if cidr.endswith(f"/{block}") else f" ge {block} le 32"
         yield f"ip prefix-list pods seq {5 * place} permit {cidr}{length}"
