@@ -15,7 +15,8 @@ import pytest
 from support.daemon import PATH, ask, need, running, succeeds
 from support.networks import PLAIN, described
 from virtboost.net.emit.files import files
-from virtboost.net.plan import plan
+from virtboost.net.mtu import mtu
+from virtboost.net.plan import DESIGNS, plan
 
 pytestmark = pytest.mark.needs_root
 
@@ -385,3 +386,35 @@ def wait(holds: Any, limit_s: float = 30) -> None:
     while not holds():
         assert time.monotonic() < end, "did not come true"
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("underlay", "remote"), [(1500, "10.99.0.9"), (9000, "10.99.0.9"), (1500, "fd00::9")]
+)
+def test_a_tunnel_of_the_kernel_has_the_planned_mtu(underlay: int, remote: str) -> None:
+    need("ip")
+    fabric = {"kind": "l2", "ipv6_underlay": ":" in remote}
+    network = described(nodes=[{"count": 9, "mtu": underlay}], fabric=fabric)
+    with namespaces(["10.99.0.1"]) as spaces:
+        space = spaces["10.99.0.1"]
+        inside(space, "ip", "link", "set", "eth0", "mtu", str(underlay))
+        inside(
+            space,
+            "ip",
+            "link",
+            "add",
+            "vxlan0",
+            "type",
+            "vxlan",
+            "id",
+            "7",
+            "dev",
+            "eth0",
+            "remote",
+            remote,
+            "dstport",
+            "4789",
+        )
+        shown = inside(space, "ip", "-o", "link", "show", "vxlan0")
+    planned = mtu(DESIGNS["calico-vxlan"], network).pod_bytes
+    assert f" mtu {planned} " in shown
