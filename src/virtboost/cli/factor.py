@@ -109,15 +109,18 @@ def prepared_trials(spec: Spec, reader: Reader) -> list[tuple[str, Prepared]]:
 
 def _require_measurable(trial: Trial, made: Prepared) -> None:
     from virtboost.apply.tool import waits
+    from virtboost.emit.edit import edits
 
     if not made.steps:
         raise InputError(f"{trial.name}: nothing to change: everything is as wanted already")
-    for step in made.steps:
-        later = waits(step.setting.path)
-        if later is not None and not trial.factor.activate:
+    changing = {step.setting.path for step in made.steps}
+    for change in () if trial.factor.activate else trial.changes:
+        paths = [edit.path for edit in edits(change) if edit.path in changing]
+        later = [waits(path) for path in paths]
+        if paths and all(later):
             raise InputError(
-                f"{trial.name}: {step.setting.path}: takes effect {later}: say with activate: what "
-                "puts it in force"
+                f"{trial.name}: {paths[0]}: takes effect {later[0]}: say with activate: what puts "
+                "it in force"
             )
 
 
