@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import nct, t
 
+from support.noises import NOISES, Noise, bimodal, drifting, heavy, normal, slow
 from virtboost.prove.sequential import Looks, detectable
 
 Values = NDArray[np.float64]
@@ -22,43 +21,7 @@ ALPHA = 0.05
 LOOKS = Looks(BLOCKS, ALPHA, seed=7)
 
 
-def normal(rng: np.random.Generator, count: int) -> Values:
-    return rng.normal(size=count)
-
-
-def heavy(rng: np.random.Generator, count: int) -> Values:
-    return rng.standard_t(2, size=count)
-
-
-def drifting(rng: np.random.Generator, count: int) -> Values:
-    line, wave = np.linspace(0, 8, count), 3 * np.sin(np.linspace(0, 6, count))
-    return np.asarray(rng.normal(size=count) + line + wave)
-
-
-def bimodal(rng: np.random.Generator, count: int) -> Values:
-    return np.asarray(0.2 * rng.normal(size=count) + rng.choice((0.0, 4.0), size=count))
-
-
-def slow(rng: np.random.Generator, count: int) -> Values:
-    """Return noise of which 0.9 goes on in the next run."""
-    steps, found = rng.normal(size=count), np.zeros(count)
-    for index in range(1, count):
-        found[index] = 0.9 * found[index - 1] + steps[index]
-    return found
-
-
-NOISES: list[Callable[[np.random.Generator, int], Values]] = [
-    normal,
-    heavy,
-    drifting,
-    bimodal,
-    slow,
-]
-
-
-def differences(
-    rng: np.random.Generator, noise: Callable[[np.random.Generator, int], Values], effect: float
-) -> Values:
+def differences(rng: np.random.Generator, noise: Noise, effect: float) -> Values:
     """Return the differences of blocks A B B A and B A A B, drawn by lot."""
     runs = noise(rng, 4 * BLOCKS).reshape(BLOCKS, 4)
     first = rng.random(BLOCKS) < 0.5
@@ -71,7 +34,7 @@ def differences(
 
 @pytest.mark.parametrize("noise", NOISES)
 def test_a_difference_that_is_none_is_called_one_as_seldom_as_is_said(
-    noise: Callable[[np.random.Generator, int], Values],
+    noise: Noise,
 ) -> None:
     """Looked at after each of 30 blocks; three standard errors for 1,000 experiments."""
     rng = np.random.default_rng(1)
@@ -107,7 +70,7 @@ def student(values: Values) -> float:
 
 @pytest.mark.parametrize(("noise", "least"), [(normal, 0.95), (drifting, 0.95), (slow, 0.95)])
 def test_an_effect_of_one_standard_deviation_is_found_in_fewer_blocks(
-    noise: Callable[[np.random.Generator, int], Values], least: float
+    noise: Noise, least: float
 ) -> None:
     rng = np.random.default_rng(4)
     stops = [LOOKS.crossing(differences(rng, noise, 1.0)) for _ in range(200)]
@@ -129,7 +92,7 @@ def test_the_planned_effect_is_found_in_fewer_blocks_than_a_fixed_design_takes()
     assert np.mean([stop or BLOCKS for stop in stops]) < 0.9 * fixed
 
 
-def coverage(noise: Callable[[np.random.Generator, int], Values], effect: float) -> float:
+def coverage(noise: Noise, effect: float) -> float:
     """Return how often the truth is in the interval of an experiment that ended early."""
     rng, inside = np.random.default_rng(5), 0
     for _ in range(EXPERIMENTS):
@@ -146,7 +109,7 @@ def test_the_interval_has_the_truth_in_it_as_often_as_is_said(effect: float) -> 
 
 @pytest.mark.parametrize("noise", [heavy, bimodal])
 def test_with_heavy_tails_or_two_modes_it_has_it_a_little_less_often(
-    noise: Callable[[np.random.Generator, int], Values],
+    noise: Noise,
 ) -> None:
     """The docstring of ``interval`` says 92 to 96 %; three standard errors are 2.5 %."""
     assert 0.92 - 0.025 <= coverage(noise, 0.5) <= 0.97
