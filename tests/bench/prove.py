@@ -197,7 +197,9 @@ def _real(folder: Path) -> str:
         "| factor | verdict | effect | blocks | the host against itself | its own load |",
         "|---|---|---|---|---|---|",
     ]
-    with engines(folder) as found:
+    daemons = folder / "daemons"
+    daemons.mkdir()
+    with engines(daemons) as found:
         found.run("vb-prove", "--cpuset-cpus", "0")
         lines.append(_proved(folder / "affinity", AFFINITY))
         found.remove("vb-prove")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -213,6 +214,35 @@ def test_killed_in_the_middle_it_goes_on(asked: Path, before: str) -> None:
     assert [(each["block"], each["why"]) for each in found["voids"]] == [(3, "it was interrupted")]
     assert [each["outcome"] for each in found["verdicts"]] == ["better", "no difference"]
     assert SETTING.read_text() == before
+
+
+def test_killed_at_any_moment_the_next_start_begins_with_the_host_as_it_was(
+    asked: Path, before: str
+) -> None:
+    """Fifteen times, some milliseconds after one run or another; no run without it ever saw it."""
+    count, chance = asked.parent / "count", random.Random(1)
+    asked.write_text(SPEC.replace(CONSTANT, f"[sh, -c, 'echo >> {count}; echo 5']"))
+    argv, environment = command(asked, str(asked), "--yes")
+    for number in range(15):
+        count.write_text("")
+        with subprocess.Popen(
+            argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        ) as process:
+            end = time.monotonic() + 30
+            while count.stat().st_size <= number % 6 and time.monotonic() < end:
+                time.sleep(0.001)
+            time.sleep(chance.uniform(0, 0.1))
+            process.kill()
+    assert run(asked, str(asked), "--yes").returncode == 0
+    assert SETTING.read_text() == before
+    database = sqlite3.connect(asked.parent / "state" / "virtboost" / "experiments.sqlite")
+    seen = database.execute(
+        "SELECT DISTINCT document ->> '$.applied', document ->> '$.figures.value' FROM run "
+        "WHERE document ->> '$.workload' = 'interval'"
+    ).fetchall()
+    assert sorted(seen) == [(0, float(before)), (1, float(before) + 9)]
+    begun = database.execute("SELECT COUNT(DISTINCT experiment) FROM run").fetchone()[0]
+    assert begun > 10
 
 
 def test_interrupted_the_host_is_as_it_was(asked: Path, before: str) -> None:
