@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from random import Random
 from xml.etree import ElementTree
 
 import pytest
 from msgspec import structs
 
 from support.browser import CHROMIUM, Browser, Page
+from support.experiment import SPEC, carried_out, spec
+from support.experiment import Host as Bench
 from support.findings import ITEMS, REPORT
 from support.hostile import hostile
 from support.rich_host import rich_host
@@ -28,6 +31,7 @@ from virtboost.net.description import Network
 from virtboost.net.plan import plan
 from virtboost.net.template import NAMES as TEMPLATES
 from virtboost.net.template import template
+from virtboost.report.experiment_page import experiment_page
 from virtboost.report.html import hosts_page
 from virtboost.report.net_page import SHOWN, plan_page
 from virtboost.scan.host import scan
@@ -315,6 +319,38 @@ def test_page_of_a_network(
     page = browser.open(file.as_uri(), width=width, dark=dark)
     assert page.complaints == []
     assert page.requests == [file.as_uri()]
+    assert page.evaluate(LAYOUT) == []
+    assert page.evaluate(CONTRAST) == {}
+    page.close()
+
+
+HOSTILE_FACTOR = r"""
+- name: "<script>document.title++</script> $\\frac{1}{2}$ \u001b[31m"
+  changes: [{kind: sysctl, name: vm.stat_interval, value: '9'}]
+workloads:
+"""
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1400, False), (1024, True), (390, False)])
+def test_page_of_an_experiment(browser: Browser, tmp_path: Path, *, width: int, dark: bool) -> None:
+    """With one factor that is better, one whose name is hostile and whose runs fail, and noise."""
+    chance = Random(1)
+
+    def figure(in_force: Sequence[str]) -> float | str:
+        if any("script" in name for name in in_force):
+            return "exit status 1: </td><script>document.title='x'</script>"
+        return (110 if in_force else 100) + chance.gauss(0, 2)
+
+    text = SPEC.replace("workloads:\n", HOSTILE_FACTOR.lstrip("\n"))
+    text = text.replace("null_blocks: 0", "null_blocks: 6").replace("warmups: 0", "warmups: 1")
+    found = carried_out(Bench(figure), spec(text))
+    file = tmp_path / "experiment.html"
+    file.write_text(experiment_page(found, made_at=datetime(2026, 1, 2, tzinfo=UTC)))
+    page = browser.open(file.as_uri(), width=width, dark=dark)
+    assert page.complaints == []
+    assert page.requests == [file.as_uri()]
+    assert page.evaluate("document.title") == "virtboost: experiment 1"
+    assert page.evaluate("document.querySelectorAll('svg').length") == 4
     assert page.evaluate(LAYOUT) == []
     assert page.evaluate(CONTRAST) == {}
     page.close()
