@@ -6,7 +6,16 @@ EXTRAS = dev,plan,parquet,report,redfish,flow,prove
 SHOWN_HOST ?= tests/hosts/96arm-2s4n24cl4c/host.tar.zst
 REPORT ?= build/report.html
 
-.PHONY: run test fuzz-flow check fix bench lab docs install clean
+# The data plane of flow, for the BPF machine: the same objects on x86_64 and aarch64.
+CLANG ?= clang
+STRIP ?= llvm-strip
+BPF_FROM ?= src/virtboost/flow/bpf
+BPF_OUT ?= src/virtboost/flow/bpf
+BPF_OBJECTS ?= $(BPF_OUT)/xdp.bpf.o $(BPF_OUT)/tc.bpf.o
+BPF_HEADERS ?= /usr/include/$(shell uname -m)-linux-gnu
+BPF_DEFINES ?=
+
+.PHONY: run test fuzz-flow check fix bench lab docs bpf install clean
 
 run: install
 	$(BIN)/virtboost scan
@@ -17,6 +26,7 @@ run: install
 
 test: install
 	tools/test-dependencies
+	$(MAKE) bpf
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 # More than a million packets over ten thousand pipelines.
@@ -43,6 +53,12 @@ bench-%: install
 lab: install
 	$(BIN)/python -m lab boot
 
+bpf: $(BPF_OBJECTS)
+
+$(BPF_OUT)/%.bpf.o: $(BPF_FROM)/%.bpf.c $(wildcard src/virtboost/flow/bpf/*.h)
+	$(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -I$(BPF_HEADERS) -Isrc/virtboost/flow/bpf $(BPF_DEFINES) -c $< -o $@
+	$(STRIP) --strip-debug $@
+
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -51,7 +67,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) build $(BPF_OBJECTS)
 
 docs: install
 	$(BIN)/python tools/reference.py

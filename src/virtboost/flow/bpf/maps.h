@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The maps; the control plane sizes, fills and empties them, but for what is said below. */
+#ifndef VIRTBOOST_MAPS_H
+#define VIRTBOOST_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+/* Entries.  A plain hash: an LRU would evict entries that are in use. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct flow_key);
+	__type(value, struct flow_entry);
+} flows SEC(".maps");
+
+/* One word. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_control);
+} control SEC(".maps");
+
+/* By flow_entry.slot; the data plane counts, the control plane clears a slot before it is used. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_counters);
+} counters SEC(".maps");
+
+/* By flow_entry.pair: 1 since a FIN or RST; the data plane sets it, the control plane clears it
+ * before a pair is used anew.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} closed SEC(".maps");
+
+/* Packets by enum flow_pass. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FLOW_PASS_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} passes SEC(".maps");
+
+#endif

@@ -1,0 +1,168 @@
+"""The data plane in the kernel: objects loaded through libbpf, maps written and read.
+
+Nothing is pinned: programs and maps go with the last descriptor of this process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from virtboost.errors import InputError, TransportError
+from virtboost.flow.abi import Control, Counters, Entry, Key
+
+OBJECTS = Path(__file__).with_name("bpf")
+
+HOOKS = ("xdp", "tc")
+
+
+class NotLoaded(TransportError):
+    """The kernel did not take the data plane."""
+
+
+def libbpf() -> ctypes.CDLL:
+    """Return the library of the system.
+
+    Raises:
+        InputError: There is none.
+    """
+    name = ctypes.util.find_library("bpf")
+    if name is None:
+        raise InputError("libbpf is missing: apt-get install libbpf1, or your system's package")
+    library = ctypes.CDLL(name, use_errno=True)
+    for function in ("open", "find_program_by_name", "find_map_by_name"):
+        getattr(library, f"bpf_object__{function}").restype = ctypes.c_void_p
+    library.libbpf_set_print(None)
+    return library
+
+
+class DataPlane:
+    """One loaded program with its maps; a context manager."""
+
+    def __init__(self, hook: str, *, size: int, objects: Path = OBJECTS) -> None:
+        """Load it.
+
+        Args:
+            hook: ``xdp`` or ``tc``.
+            size: How many entries it has room for.
+            objects: Folder of ``xdp.bpf.o`` and ``tc.bpf.o``.
+
+        Raises:
+            InputError: There is no object, or no libbpf.
+            NotLoaded: The kernel refused it.
+        """
+        path = objects / f"{hook}.bpf.o"
+        if not path.is_file():
+            raise InputError(f"{path}: not built; run make bpf, which needs clang and libbpf-dev")
+        self._library = libbpf()
+        self._object = ctypes.c_void_p(self._library.bpf_object__open(str(path).encode()))
+        if not self._object:
+            raise NotLoaded("local", f"{path}: libbpf cannot read it")
+        try:
+            self._load(hook, size)
+        except NotLoaded:
+            self.close()
+            raise
+
+    def _load(self, hook: str, size: int) -> None:
+        for name in ("flows", "counters", "closed"):
+            pointer = self._find("map", name)
+            self._library.bpf_map__set_max_entries(pointer, size)
+        status = self._library.bpf_object__load(self._object)
+        if status:
+            word = errno.errorcode.get(-status, str(status))
+            raise NotLoaded("local", f"{hook}: the kernel refused it: {word}")
+        self.cpus = self._library.libbpf_num_possible_cpus()
+        self.program = self._library.bpf_program__fd(self._find("program", f"flow_{hook}"))
+        names = ("flows", "control", "counters", "closed", "passes")
+        self._maps = {name: self._descriptor(name) for name in names}
+
+    def _find(self, kind: str, name: str) -> ctypes.c_void_p:
+        function = getattr(self._library, f"bpf_object__find_{kind}_by_name")
+        return ctypes.c_void_p(function(self._object, name.encode()))
+
+    def _descriptor(self, name: str) -> int:
+        return int(self._library.bpf_map__fd(self._find("map", name)))
+
+    def __enter__(self) -> DataPlane:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Give programs and maps back."""
+        self._library.bpf_object__close(self._object)
+
+    def install(self, key: Key, entry: Entry) -> None:
+        """Put an entry in, or replace it as a whole.
+
+        Raises:
+            NotLoaded: There is no room.
+        """
+        self._update("flows", key, entry)
+
+    def remove(self, key: Key) -> None:
+        """Take an entry out, if it is there."""
+        self._library.bpf_map_delete_elem(self._maps["flows"], ctypes.byref(key))
+
+    def control(self, *, epoch: int, clock_ns: int = 0) -> None:
+        """Set the epoch: entries of another are passed by from the next packet on."""
+        self._update("control", ctypes.c_uint32(0), Control(epoch, clock_ns))
+
+    def clear(self, *, slot: int, pair: int) -> None:
+        """Make a slot of counters and a pair's state new."""
+        self._update("counters", ctypes.c_uint32(slot), (Counters * self.cpus)())
+        self._update("closed", ctypes.c_uint32(pair), ctypes.c_uint32(0))
+
+    def closed(self, pair: int) -> bool:
+        """Tell whether a FIN or RST ended both directions of a pair."""
+        state = ctypes.c_uint32()
+        self._lookup("closed", pair, state)
+        return bool(state.value)
+
+    def counters(self, slot: int) -> Counters:
+        """Return the counters of an entry, of all CPUs together."""
+        each = (Counters * self.cpus)()
+        self._lookup("counters", slot, each)
+        whole = Counters()
+        for one in each:
+            whole.packets += one.packets
+            whole.bytes += one.bytes
+            whole.used_ns = max(whole.used_ns, one.used_ns)
+            whole.tcp_flags |= one.tcp_flags
+        return whole
+
+    def passes(self) -> Iterator[tuple[int, int]]:
+        """Yield reasons of ``abi.PASSES`` that occurred, with packets of all CPUs."""
+        for reason in range(1, self._library.bpf_map__max_entries(self._find("map", "passes"))):
+            each = (ctypes.c_uint64 * self.cpus)()
+            self._lookup("passes", reason, each)
+            if sum(each):
+                yield reason, sum(each)
+
+    def _update(self, name: str, key: object, value: object) -> None:
+        references = (ctypes.byref(key), ctypes.byref(value))  # type: ignore[arg-type]
+        if self._library.bpf_map_update_elem(self._maps[name], *references, ctypes.c_uint64(0)):
+            word = errno.errorcode.get(ctypes.get_errno(), "unknown")
+            raise NotLoaded("local", f"map {name}: the kernel refused an update: {word}")
+
+    def _lookup(self, name: str, index: int, value: object) -> None:
+        key = ctypes.c_uint32(index)
+        if self._library.bpf_map_lookup_elem(
+            self._maps[name],
+            ctypes.byref(key),
+            ctypes.byref(value),  # type: ignore[arg-type]
+        ):
+            raise NotLoaded("local", f"map {name}: it has no {index}")
