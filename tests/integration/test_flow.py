@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet
 
+from support import bpf
 from support.pipeline import (
     CLIENT,
     SERVER,
@@ -24,10 +26,11 @@ from support.pipeline import (
 from virtboost.flow.compose import accepts, compose, compose_both
 from virtboost.flow.connection import read_connections
 from virtboost.flow.datapath import Datapath
+from virtboost.flow.encode import encode
 from virtboost.flow.entry import IntegratedEntry
 from virtboost.flow.megaflow import read_flows
 from virtboost.flow.packet import packet_from_bytes
-from virtboost.flow.refusal import Refusal
+from virtboost.flow.refusal import Refusal, Refused
 from virtboost.flow.transpose import transposed
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.xdist_group("ovs")]
@@ -156,6 +159,49 @@ def test_what_leaves_is_what_open_vswitch_sends(switch: Pipeline, case: Case) ->
         ours = transposed(entry.transposition, bytes(frame))
         assert entry.transposition.output == left_by
         assert as_sent(ours, native, entry) == native
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data plane's objects as they ship."""
+    folder = tmp_path_factory.mktemp("bpf")
+    bpf.build(folder)
+    return folder
+
+
+@pytest.mark.parametrize("hook", ["xdp", "tc"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_data_plane_sends_what_open_vswitch_sends(
+    switch: Pipeline, case: Case, hook: str, objects: Path
+) -> None:
+    """Byte for byte, outer source ports aside; what it cannot do is refused or passes untouched."""
+    asked, answered = conversation(switch, case)
+    verdicts = []
+    with bpf.plane(hook, objects) as plane:
+        plane.control(epoch=1)
+        for frame, port in ((asked, "v1"), (answered, case.port)):
+            entry = compose(packet_from_bytes(bytes(frame), port), dumped(switch))
+            assert isinstance(entry, IntegratedEntry), entry
+            ((_, native),) = switch.send(port, frame)
+            end_ns = time.monotonic_ns() + 60 * 10**9
+            try:
+                made = encode(entry, bpf.PORTS, epoch=1, lease_ns=end_ns, slot=0, pair=0)
+            except Refused as refused:
+                verdicts.append(f"R{refused.refusal.reason}")
+                continue
+            plane.install(*made)
+            left = bpf.sent(plane, hook, bytes(frame))
+            verdicts.append(left.verdict)
+            ours = as_sent(left.frame, native, entry)
+            assert ours == (native if left.verdict == "redirect" else bytes(frame))
+    expected = {"vxlan with a checksum": ["redirect", "R25"]}
+    if hook == "tc":
+        expected["vlan"] = ["pass", "pass"]
+    assert verdicts == expected.get(case_name(case), ["redirect", "redirect"])
+
+
+def case_name(case: Case) -> str:
+    return next(name for name, each in CASES.items() if each is case)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

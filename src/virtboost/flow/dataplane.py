@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,8 @@ from virtboost.flow.abi import Control, Counters, Entry, Key
 
 OBJECTS = Path(__file__).with_name("bpf")
 
-HOOKS = ("xdp", "tc")
+HOOKS = {"xdp": 37, "tc": 46}
+"""Programs, and where they go: BPF_XDP and BPF_TCX_INGRESS of ``enum bpf_attach_type``."""
 
 
 class NotLoaded(TransportError):
@@ -58,26 +60,28 @@ class DataPlane:
         path = objects / f"{hook}.bpf.o"
         if not path.is_file():
             raise InputError(f"{path}: not built; run make bpf, which needs clang and libbpf-dev")
+        self._hook = hook
+        self._links: list[int] = []
         self._library = libbpf()
         self._object = ctypes.c_void_p(self._library.bpf_object__open(str(path).encode()))
         if not self._object:
             raise NotLoaded("local", f"{path}: libbpf cannot read it")
         try:
-            self._load(hook, size)
+            self._load(size)
         except NotLoaded:
             self.close()
             raise
 
-    def _load(self, hook: str, size: int) -> None:
+    def _load(self, size: int) -> None:
         for name in ("flows", "counters", "closed"):
             pointer = self._find("map", name)
             self._library.bpf_map__set_max_entries(pointer, size)
         status = self._library.bpf_object__load(self._object)
         if status:
             word = errno.errorcode.get(-status, str(status))
-            raise NotLoaded("local", f"{hook}: the kernel refused it: {word}")
+            raise NotLoaded("local", f"{self._hook}: the kernel refused it: {word}")
         self.cpus = self._library.libbpf_num_possible_cpus()
-        self.program = self._library.bpf_program__fd(self._find("program", f"flow_{hook}"))
+        self.program = self._library.bpf_program__fd(self._find("program", f"flow_{self._hook}"))
         names = ("flows", "control", "counters", "closed", "passes")
         self._maps = {name: self._descriptor(name) for name in names}
 
@@ -101,8 +105,24 @@ class DataPlane:
         """Close it."""
         self.close()
 
+    def attach(self, ifindex: int) -> None:
+        """Put it in front of a device until this is closed, or the process ends.
+
+        Raises:
+            NotLoaded: The device has such a program, or the kernel no such hook: XDP is attached by
+                link since 5.9, TC since 6.6.
+        """
+        link = self._library.bpf_link_create(self.program, ifindex, HOOKS[self._hook], None)
+        if link < 0:
+            word = errno.errorcode.get(-link, str(link))
+            raise NotLoaded("local", f"device {ifindex}: {self._hook} cannot be attached: {word}")
+        self._links.append(link)
+
     def close(self) -> None:
-        """Give programs and maps back."""
+        """Detach it everywhere, and give programs and maps back."""
+        for link in self._links:
+            os.close(link)
+        self._links.clear()
         self._library.bpf_object__close(self._object)
 
     def install(self, key: Key, entry: Entry) -> None:
