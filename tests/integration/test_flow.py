@@ -185,7 +185,7 @@ def test_the_data_plane_sends_what_open_vswitch_sends(
             ((_, native),) = switch.send(port, frame)
             end_ns = time.monotonic_ns() + 60 * 10**9
             try:
-                made = encode(entry, bpf.PORTS, epoch=1, lease_ns=end_ns, slot=0, pair=0)
+                made = encode(entry, bpf.PORTS, epoch=1, lease_ns=end_ns, slot=0, peer=0)
             except Refused as refused:
                 verdicts.append(f"R{refused.refusal.reason}")
                 continue

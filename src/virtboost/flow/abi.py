@@ -75,7 +75,7 @@ class Entry(ctypes.Structure):
         ("guard", Headers),
         ("guard_mask", Headers),
         ("slot", u32),
-        ("pair", u32),
+        ("peer", u32),
         ("output", u32),
         ("mtu", u32),
         ("changes", u16),
@@ -106,10 +106,16 @@ class Control(ctypes.Structure):
     _fields_: ClassVar = [("epoch", u64), ("clock_ns", u64)]
 
 
-class Counters(ctypes.Structure):
-    """``struct flow_counters``."""
+class State(ctypes.Structure):
+    """``struct flow_state``."""
 
-    _fields_: ClassVar = [("packets", u64), ("bytes", u64), ("used_ns", u64), ("tcp_flags", u64)]
+    _fields_: ClassVar = [
+        ("packets", u64),
+        ("bytes", u64),
+        ("used_ns", u64),
+        ("tcp_flags", u32),
+        ("closed", u32),
+    ]
 
 
 PASSES: dict[int, str] = {

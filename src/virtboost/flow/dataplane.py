@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from virtboost.errors import InputError, TransportError
-from virtboost.flow.abi import Control, Counters, Entry, Key
+from virtboost.flow.abi import Control, Entry, Key, State
 
 OBJECTS = Path(__file__).with_name("bpf")
 
@@ -73,7 +73,7 @@ class DataPlane:
             raise
 
     def _load(self, size: int) -> None:
-        for name in ("flows", "counters", "closed"):
+        for name in ("flows", "states"):
             pointer = self._find("map", name)
             self._library.bpf_map__set_max_entries(pointer, size)
         status = self._library.bpf_object__load(self._object)
@@ -82,7 +82,7 @@ class DataPlane:
             raise NotLoaded("local", f"{self._hook}: the kernel refused it: {word}")
         self.cpus = self._library.libbpf_num_possible_cpus()
         self.program = self._library.bpf_program__fd(self._find("program", f"flow_{self._hook}"))
-        names = ("flows", "control", "counters", "closed", "passes")
+        names = ("flows", "control", "states", "passes")
         self._maps = {name: self._descriptor(name) for name in names}
 
     def _find(self, kind: str, name: str) -> ctypes.c_void_p:
@@ -141,28 +141,15 @@ class DataPlane:
         """Set the epoch: entries of another are passed by from the next packet on."""
         self._update("control", ctypes.c_uint32(0), Control(epoch, clock_ns))
 
-    def clear(self, *, slot: int, pair: int) -> None:
-        """Make a slot of counters and a pair's state new."""
-        self._update("counters", ctypes.c_uint32(slot), (Counters * self.cpus)())
-        self._update("closed", ctypes.c_uint32(pair), ctypes.c_uint32(0))
+    def clear(self, slot: int) -> None:
+        """Make a state new, before an entry uses it."""
+        self._update("states", ctypes.c_uint32(slot), State())
 
-    def closed(self, pair: int) -> bool:
-        """Tell whether a FIN or RST ended both directions of a pair."""
-        state = ctypes.c_uint32()
-        self._lookup("closed", pair, state)
-        return bool(state.value)
-
-    def counters(self, slot: int) -> Counters:
-        """Return the counters of an entry, of all CPUs together."""
-        each = (Counters * self.cpus)()
-        self._lookup("counters", slot, each)
-        whole = Counters()
-        for one in each:
-            whole.packets += one.packets
-            whole.bytes += one.bytes
-            whole.used_ns = max(whole.used_ns, one.used_ns)
-            whole.tcp_flags |= one.tcp_flags
-        return whole
+    def state(self, slot: int) -> State:
+        """Return what was counted of an entry, and whether it is closed."""
+        found = State()
+        self._lookup("states", slot, found)
+        return found
 
     def passes(self) -> Iterator[tuple[int, int]]:
         """Yield reasons of ``abi.PASSES`` that occurred, with packets of all CPUs."""

@@ -82,7 +82,7 @@ def encode(
     epoch: int,
     lease_ns: int,
     slot: int,
-    pair: int,
+    peer: int,
 ) -> Encoded:
     """Return an entry for the map.
 
@@ -91,13 +91,13 @@ def encode(
         ports: Devices by the name of the datapath's port.
         epoch: Of the dump that it was composed from.
         lease_ns: CLOCK_MONOTONIC until when it may be carried out.
-        slot: Where it is counted.
-        pair: What both directions of its connection share.
+        slot: Its own in the map of states.
+        peer: Slot of the other direction, which a FIN or RST ends too; its own where there is none.
 
     Raises:
         Refused: The data plane cannot carry it out.
     """
-    return _Encoder(entry, ports).encoded(epoch=epoch, lease_ns=lease_ns, slot=slot, pair=pair)
+    return _Encoder(entry, ports).encoded(epoch=epoch, lease_ns=lease_ns, slot=slot, peer=peer)
 
 
 def source_port(key: abi.Key) -> int:
@@ -119,11 +119,11 @@ class _Encoder:
         self._kind = kind
         self._protocol = self._exactly(f"{self._version}.proto")
 
-    def encoded(self, *, epoch: int, lease_ns: int, slot: int, pair: int) -> Encoded:
+    def encoded(self, *, epoch: int, lease_ns: int, slot: int, peer: int) -> Encoded:
         if self._moved.pop > 1:
             raise self._refused(10, "more than one tunnel header")
         key = self._key()
-        value = abi.Entry(epoch=epoch, lease_ns=lease_ns, slot=slot, pair=pair)
+        value = abi.Entry(epoch=epoch, lease_ns=lease_ns, slot=slot, peer=peer)
         self._guard(value)
         self._rewrite(key, value)
         self._tags(value)

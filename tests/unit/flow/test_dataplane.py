@@ -37,7 +37,7 @@ from virtboost.flow.transpose import internet_checksum, transposed
 
 STRUCTURES = {
     "flow_key": abi.Key, "flow_headers": abi.Headers, "flow_entry": abi.Entry,
-    "flow_control": abi.Control, "flow_counters": abi.Counters,
+    "flow_control": abi.Control, "flow_state": abi.State,
 }  # fmt: skip
 
 NUMBERS = {
@@ -184,8 +184,8 @@ def composed(flows: Sequence[str], frame: bytes, port: str = "v1") -> Integrated
     return found
 
 
-def encoded(entry: IntegratedEntry, slot: int = 0, pair: int = 0) -> Encoded:
-    return encode(entry, PORTS, epoch=EPOCH, lease_ns=LEASE_NS, slot=slot, pair=pair)
+def encoded(entry: IntegratedEntry, slot: int = 0, peer: int = 0) -> Encoded:
+    return encode(entry, PORTS, epoch=EPOCH, lease_ns=LEASE_NS, slot=slot, peer=peer)
 
 
 def tcp(flags: str = "A", version: int = 4, size: int = 20) -> bytes:
@@ -273,7 +273,7 @@ def test_what_leaves_is_what_the_model_says(
     left = sent(loaded, hook, frame)
     assert (left.verdict, dict(loaded.passes())) == ("redirect", {})
     assert left.frame == transposed(entry.transposition, frame, source_port=source_port(made.key))
-    counters = loaded.counters(0)
+    counters = loaded.state(0)
     assert (counters.packets, counters.bytes, counters.used_ns) == (1, len(frame), NOW_NS)
 
 
@@ -371,17 +371,17 @@ def test_fin_and_rst_end_both_directions_before_they_pass(
     answer = bytes(back)
     turned = V4.replace("src=10.0.0.1,dst=10.0.0.2", "src=10.0.0.2,dst=10.0.0.1")
     turned = turned.replace("src=1000,dst=80", "src=80,dst=1000")
-    loaded.install(*encoded(composed([flow(PLAIN + V4, "v2")], tcp()), slot=1, pair=5))
-    loaded.install(*encoded(composed([flow(PLAIN + turned, "v2")], answer), slot=2, pair=5))
+    loaded.install(*encoded(composed([flow(PLAIN + V4, "v2")], tcp()), slot=1, peer=2))
+    loaded.install(*encoded(composed([flow(PLAIN + turned, "v2")], answer), slot=2, peer=1))
     assert {sent(loaded, hook, each).verdict for each in (tcp(), answer)} == {"redirect"}
-    assert not loaded.closed(5)
+    assert not loaded.state(2).closed
     assert sent(loaded, hook, tcp(flags)).verdict == "pass"
-    assert loaded.closed(5)
+    assert [loaded.state(slot).closed for slot in (1, 2)] == [1, 1]
     assert {sent(loaded, hook, each).verdict for each in (tcp(), answer)} == {"pass"}
     assert dict(loaded.passes()) == {13: 2, 14: 1}
-    loaded.clear(slot=1, pair=5)
+    loaded.clear(2)
     assert sent(loaded, hook, answer).verdict == "redirect"
-    assert (loaded.counters(1).packets, loaded.counters(2).packets) == (0, 2)
+    assert (loaded.state(1).packets, loaded.state(2).packets) == (1, 1)
 
 
 @pytest.mark.needs_root
@@ -443,7 +443,7 @@ def drawn(chance: random.Random) -> tuple[IntegratedEntry, Encoded, bytes, bool]
         return None
     ports = {**PORTS, "elsewhere": LOOPBACK}
     try:
-        made = encode(found, ports, epoch=EPOCH, lease_ns=LEASE_NS, slot=0, pair=0)
+        made = encode(found, ports, epoch=EPOCH, lease_ns=LEASE_NS, slot=0, peer=0)
     except Refused:
         return None
     return found, made, frame_of(case.stack), all(each["ipv4.ttl"] > 1 for each in case.stack)
@@ -469,7 +469,7 @@ def tried(chance: random.Random, loaded: DataPlane, hook: str) -> Iterator[str]:
     entry, made, own, living = case
     loaded.install(*made)
     for number in range(12):
-        loaded.clear(slot=0, pair=0)
+        loaded.clear(0)
         frame = flipped(chance, own) if number else own
         left = sent(loaded, hook, frame)
         problem = judged(entry, made, frame, left)
@@ -544,7 +544,7 @@ def test_a_frame_goes_from_device_to_device(
     come, go = (Port(socket.if_nametoindex(pairs(end)), 1500) for end in ("a0", "b0"))
     entry = composed([flow(PLAIN + V4, NAT4)], tcp())
     ports = {"v1": come, "v2": go}
-    made = encode(entry, ports, epoch=EPOCH, lease_ns=LEASE_NS, slot=0, pair=0)
+    made = encode(entry, ports, epoch=EPOCH, lease_ns=LEASE_NS, slot=0, peer=0)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as far:
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as near:
             far.bind((pairs("b1"), 0))

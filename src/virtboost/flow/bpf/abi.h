@@ -51,7 +51,9 @@ struct flow_headers {
 	__u8 outer_more[4];
 };
 
-#define FLOW_GUARD_WORDS (sizeof(struct flow_headers) / sizeof(__u64))
+/* Words of 64 bits of flow_headers: all, and those before the tunnel's. */
+#define FLOW_GUARD_WORDS 10
+#define FLOW_INNER_WORDS 3
 
 /* Changes of flow_entry.changes. */
 #define FLOW_POP 1 /* the outer headers go */
@@ -68,8 +70,8 @@ struct flow_entry {
 	__u64 lease_ns; /* CLOCK_MONOTONIC when it ends */
 	struct flow_headers guard;
 	struct flow_headers guard_mask;
-	__u32 slot; /* in the map counters */
-	__u32 pair; /* in the map closed; both directions have the same */
+	__u32 slot; /* its own in the map states */
+	__u32 peer; /* that of the other direction */
 	__u32 output; /* ifindex */
 	__u32 mtu; /* bytes that may leave behind the Ethernet header */
 	__u16 changes;
@@ -99,12 +101,13 @@ struct flow_control {
 	__u64 clock_ns; /* of a build for tests: the time, unless it is 0 */
 };
 
-/* Of one entry on one CPU. */
-struct flow_counters {
+/* Of one entry, on all CPUs: packets of one flow come to one CPU as a rule. */
+struct flow_state {
 	__u64 packets;
 	__u64 bytes; /* as they came, with Ethernet */
 	__u64 used_ns; /* CLOCK_MONOTONIC of the last */
-	__u64 tcp_flags; /* of all, united */
+	__u32 tcp_flags; /* of all, united */
+	__u32 closed; /* 1 since a FIN or RST of either direction */
 };
 
 /* Why a packet goes on to Open vSwitch; the index of the map passes. */

@@ -18,47 +18,61 @@ static __always_inline __u64 now_ns(const struct flow_control *word)
 	return bpf_ktime_get_coarse_ns();
 }
 
-/* Tell whether all guarded bits are as they must be. */
-static __always_inline int guarded(const struct flow_headers *seen, const struct flow_entry *entry)
+/* Return the guarded bits that are not as they must be. */
+static __always_inline __u64 unlike(const void *seen, const void *guard, const void *guard_mask,
+				    int from, int to)
 {
-	const __u64 *have = (const __u64 *)seen, *want = (const __u64 *)&entry->guard;
-	const __u64 *mask = (const __u64 *)&entry->guard_mask;
+	const __u64 *have = seen, *want = guard, *mask = guard_mask;
 	__u64 wrong = 0;
 
 #pragma unroll
-	for (unsigned long i = 0; i < FLOW_GUARD_WORDS; i++)
+	for (int i = from; i < to; i++)
 		wrong |= (have[i] ^ want[i]) & mask[i];
-	return !wrong;
+	return wrong;
+}
+
+static __always_inline int guarded(const struct parsed *p, const struct flow_entry *entry)
+{
+	if (unlike(&p->seen, &entry->guard, &entry->guard_mask, 0, FLOW_INNER_WORDS))
+		return 0;
+	return !p->key.vni || !unlike(&p->seen, &entry->guard, &entry->guard_mask, FLOW_INNER_WORDS,
+				      FLOW_GUARD_WORDS);
+}
+
+static __always_inline void close_entry(__u32 slot)
+{
+	struct flow_state *state = bpf_map_lookup_elem(&states, &slot);
+
+	if (state)
+		*(volatile __u32 *)&state->closed = 1;
 }
 
 /* SYN, FIN and RST are Open vSwitch's; the last two end both directions before it sees them. */
-static __always_inline int closing(const struct parsed *p, __u32 *state)
+static __always_inline int closing(const struct parsed *p, const struct flow_entry *entry)
 {
 	if (p->key.protocol != IPPROTO_TCP)
 		return 0;
-	if (p->tcp_flags & TCP_FIN_RST)
-		*(volatile __u32 *)state = 1;
+	if (p->tcp_flags & TCP_FIN_RST) {
+		close_entry(entry->slot);
+		close_entry(entry->peer);
+	}
 	return p->tcp_flags & (TCP_FIN_RST | TCP_SYN);
 }
 
 /* Return why an entry may not be carried out, or 0.  size is the frame's as it would leave. */
 static __always_inline int admit(const struct parsed *p, const struct flow_entry *entry,
-				 const struct flow_control *word, __u64 now, __u32 size)
+				 const struct flow_state *state, const struct flow_control *word,
+				 __u64 now, __u32 size)
 {
-	__u32 pair = entry->pair;
-	__u32 *state = bpf_map_lookup_elem(&closed, &pair);
-
-	if (!state)
-		return FLOW_PASS_CLOSED;
-	if (closing(p, state))
+	if (closing(p, entry))
 		return FLOW_PASS_CLOSING;
-	if (*(volatile __u32 *)state)
+	if (*(const volatile __u32 *)&state->closed)
 		return FLOW_PASS_CLOSED;
 	if (entry->epoch != word->epoch)
 		return FLOW_PASS_EPOCH;
 	if (now >= entry->lease_ns)
 		return FLOW_PASS_LEASE;
-	if (!guarded(&p->seen, entry))
+	if (!guarded(p, entry))
 		return FLOW_PASS_GUARD;
 	if (!(entry->changes & FLOW_DROP) && size > entry->mtu)
 		return FLOW_PASS_LENGTH;
@@ -73,18 +87,14 @@ static __always_inline void count_pass(__u32 reason)
 		++*packets;
 }
 
-static __always_inline void count_packet(const struct parsed *p, const struct flow_entry *entry,
-					 __u64 now, __u32 size)
+static __always_inline void count_packet(const struct parsed *p, struct flow_state *state, __u64 now,
+					 __u32 size)
 {
-	__u32 slot = entry->slot;
-	struct flow_counters *mine = bpf_map_lookup_elem(&counters, &slot);
-
-	if (!mine)
-		return;
-	mine->packets++;
-	mine->bytes += size;
-	mine->used_ns = now;
-	mine->tcp_flags |= p->tcp_flags;
+	__sync_fetch_and_add(&state->packets, 1);
+	__sync_fetch_and_add(&state->bytes, size);
+	state->used_ns = now;
+	if (p->tcp_flags & ~state->tcp_flags)
+		__sync_fetch_and_or(&state->tcp_flags, p->tcp_flags);
 }
 
 #endif

@@ -59,6 +59,7 @@ static __always_inline enum verdict fast_path(struct frame_context *ctx, __u32 p
 	struct parsed p = {.key.port = port};
 	struct flow_control *word = bpf_map_lookup_elem(&control, &zero);
 	struct flow_entry *entry;
+	struct flow_state *state;
 	__u64 now;
 	int reason = parse(frame_data(ctx), frame_end(ctx), size, &p);
 
@@ -68,18 +69,21 @@ static __always_inline enum verdict fast_path(struct frame_context *ctx, __u32 p
 	reason = FLOW_PASS_NO_ENTRY;
 	if (!entry)
 		goto pass;
+	state = bpf_map_lookup_elem(&states, &entry->slot);
+	if (!state)
+		goto pass;
 	now = now_ns(word);
-	reason = admit(&p, entry, word, now, leaving_size(&p, entry, size));
+	reason = admit(&p, entry, state, word, now, leaving_size(&p, entry, size));
 	if (reason)
 		goto pass;
 	if (entry->changes & FLOW_DROP) {
-		count_packet(&p, entry, now, size);
+		count_packet(&p, state, now, size);
 		return VERDICT_DROP;
 	}
 	reason = FLOW_PASS_ROOM;
 	if (frame_resize(ctx, &p, entry))
 		goto pass;
-	count_packet(&p, entry, now, size);
+	count_packet(&p, state, now, size);
 	*output = entry->output;
 	return transpose(ctx, &p, entry) ? VERDICT_DROP : VERDICT_REDIRECT;
 pass:

@@ -8,9 +8,12 @@
 
 #include "abi.h"
 
-/* Entries.  A plain hash: an LRU would evict entries that are in use. */
+/* Entries.  A plain hash: an LRU would evict entries that are in use.  Their memory is taken when they
+ * come, from where the kernel maps it by large pages: with 100,000 there are fewer TLB misses.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
 	__type(key, struct flow_key);
 	__type(value, struct flow_entry);
@@ -24,23 +27,13 @@ struct {
 	__type(value, struct flow_control);
 } control SEC(".maps");
 
-/* By flow_entry.slot; the data plane counts, the control plane clears a slot before it is used. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct flow_counters);
-} counters SEC(".maps");
-
-/* By flow_entry.pair: 1 since a FIN or RST; the data plane sets it, the control plane clears it
- * before a pair is used anew.
- */
+/* By flow_entry.slot; the data plane counts and closes, the control plane clears a slot before use. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u32);
-} closed SEC(".maps");
+	__type(value, struct flow_state);
+} states SEC(".maps");
 
 /* Packets by enum flow_pass. */
 struct {
