@@ -47,6 +47,9 @@ fix: install
 bench: install
 	PYTHONPATH=tests $(BIN)/python -m bench
 
+bench-flow: install
+	PYTHONPATH=tests $(BIN)/python -m bench flow fastpath
+
 bench-%: install
 	PYTHONPATH=tests $(BIN)/python -m bench $*
 

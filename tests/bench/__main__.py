@@ -9,7 +9,7 @@ import sys
 import bench
 from bench import page
 
-FRAME = {"__main__", "measure", "page"}
+FRAME = {"__main__", "dpdk", "measure", "page"}
 
 
 def main() -> int:

@@ -34,8 +34,14 @@ SETTLED_S, MEASURED_S = 5, 2
 
 
 def version() -> str:
-    """Return the version of the daemon."""
-    return ask(DAEMON, "--version").splitlines()[0]
+    """Return the version of the daemon, and that of DPDK."""
+    lines = ask(DAEMON, "--version").splitlines()
+    return "; ".join(line for line in lines if "vSwitch" in line or line.startswith("DPDK"))
+
+
+def here() -> bool:
+    """Tell whether it is installed: the package openvswitch-switch-dpdk of Debian."""
+    return Path(DAEMON).exists()
 
 
 class _Switch:
@@ -135,6 +141,9 @@ def nanoseconds(folder: Path, way: str, frames: Iterable[bytes], runs: int) -> t
     with _switch(folder) as switch:
         switch.bridges(way, files)
         time.sleep(SETTLED_S)
+        connections = switch.app("dpctl/dump-conntrack").splitlines()
+        open_both_ways = sum("state=ESTABLISHED" in line for line in connections)
+        assert open_both_ways > 0.9 * len(connections) > 0, connections[:3]
         return tuple(_measured(switch, FED[way]) for _ in range(runs))
 
 
@@ -151,20 +160,20 @@ def _measured(switch: _Switch, port: str) -> float:
 
 @contextmanager
 def _switch(folder: Path) -> Iterator[_Switch]:
-    need("ovsdb-server", "ovs-vsctl", "ovs-appctl", "ovs-ofctl", "unshare", "nsenter", DAEMON)
+    need("ovsdb-server", "ovs-vsctl", "ovs-appctl", "ovs-ofctl", "unshare", "nsenter")
     database, control = folder / "conf.db", folder / "ctl"
     database.unlink(missing_ok=True)
     ask("ovsdb-tool", "create", str(database), SCHEMA)
     client = ("ovs-vsctl", "--timeout=10", "--no-wait", f"--db=unix:{folder}/db")
-    here = ("env", f"OVS_RUNDIR={folder}")
+    folders = ("env", f"OVS_RUNDIR={folder}")
     with running(
-        (*here, "ovsdb-server", str(database), f"--remote=punix:{folder}/db"),
+        (*folders, "ovsdb-server", str(database), f"--remote=punix:{folder}/db"),
         log=folder / "ovsdb-server.log",
         ready=succeeds(*client, "init"),
     ):
         ask(*client, "set", "open_vswitch", ".", *CONFIGURATION)
         with running(
-            (*here, "unshare", "--net", DAEMON, f"unix:{folder}/db", f"--unixctl={control}"),
+            (*folders, "unshare", "--net", DAEMON, f"unix:{folder}/db", f"--unixctl={control}"),
             log=folder / "ovs-vswitchd.log",
             ready=succeeds("ovs-appctl", f"--target={control}", "version"),
         ) as daemon:
