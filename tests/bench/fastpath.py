@@ -33,7 +33,8 @@ NOTE = """
 TCP over VXLAN, one byte of data, each packet of another connection than the one before. Ours: XDP under BPF_PROG_TEST_RUN, the
 harness ({floor:.0f} ns) counted, receiving and sending not. Peer: busy time of one PMD thread by packets on the wire, pcap
 devices with infinite_rx, one `ct(zone=7)`, over 90 % of the connections ESTABLISHED both ways and of the packets theirs; it
-takes 32 packets at a time, and its devices, which only copy, are counted.
+takes 32 packets at a time, and its devices, which only copy, are counted. Both are times of a clock: what other programs took of
+the CPU meanwhile is counted too.
 """
 
 COMMON = "packets:1, bytes:1, used:1s, actions:"

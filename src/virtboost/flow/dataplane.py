@@ -30,12 +30,14 @@ def libbpf() -> ctypes.CDLL:
     """Return the library of the system.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or one whose errors have another form.
     """
     name = ctypes.util.find_library("bpf")
     if name is None:
         raise InputError("libbpf is missing: apt-get install libbpf1, or your system's package")
     library = ctypes.CDLL(name, use_errno=True)
+    if not hasattr(library, "libbpf_major_version") or library.libbpf_major_version() < 1:
+        raise InputError(f"{name} is too old: the data plane needs libbpf 1.0 or later")
     for function in ("open", "find_program_by_name", "find_map_by_name"):
         getattr(library, f"bpf_object__{function}").restype = ctypes.c_void_p
     library.libbpf_set_print(None)
@@ -124,6 +126,7 @@ class DataPlane:
             os.close(link)
         self._links.clear()
         self._library.bpf_object__close(self._object)
+        self._object = ctypes.c_void_p()
 
     def install(self, key: Key, entry: Entry) -> None:
         """Put an entry in, or replace it as a whole.

@@ -149,6 +149,16 @@ def test_an_object_that_is_not_there_is_said(tmp_path: Path) -> None:
         DataPlane("xdp", size=1, objects=tmp_path)
 
 
+@pytest.mark.parametrize(("found", "problem"), [(None, "is missing"), ("libc.so.6", "too old")])
+def test_no_libbpf_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: str | None, problem: str
+) -> None:
+    monkeypatch.setattr("ctypes.util.find_library", lambda _: found)
+    (tmp_path / "xdp.bpf.o").touch()
+    with pytest.raises(InputError, match=problem):
+        DataPlane("xdp", size=1, objects=tmp_path)
+
+
 def test_a_file_that_is_no_object_is_said(tmp_path: Path) -> None:
     (tmp_path / "xdp.bpf.o").write_bytes(b"no ELF")
     with pytest.raises(NotLoaded, match="cannot read"):
