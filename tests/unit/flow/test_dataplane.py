@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
 import socket
@@ -19,10 +18,9 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt, IPv6E
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 
-from support.bpf import LOOPBACK, PORTS, ROOT, Left, build, frame_of, plane, sent
+from support.bpf import LOOPBACK, PORTS, Left, build, frame_of, plane, sent
 from support.daemon import need
 from support.pipelines import PUSH, random_case
-from virtboost.errors import InputError
 from virtboost.flow import abi
 from virtboost.flow.compose import accepts, compose
 from virtboost.flow.connection import read_connections
@@ -34,17 +32,6 @@ from virtboost.flow.megaflow import read_flows
 from virtboost.flow.packet import Packet, packet_from_bytes
 from virtboost.flow.refusal import Refused
 from virtboost.flow.transpose import internet_checksum, transposed
-
-STRUCTURES = {
-    "flow_key": abi.Key, "flow_headers": abi.Headers, "flow_entry": abi.Entry,
-    "flow_control": abi.Control, "flow_state": abi.State,
-}  # fmt: skip
-
-NUMBERS = {
-    "FLOW_TUNNELLED": abi.TUNNELLED, "FLOW_TAGGED": abi.TAGGED, "FLOW_VXLAN_PORT": abi.VXLAN_PORT,
-    "FLOW_POP": abi.POP, "FLOW_POP_TAG": abi.POP_TAG, "FLOW_PUSH_TAG": abi.PUSH_TAG,
-    "FLOW_DROP": abi.DROP, "FLOW_PUSH_MAX": abi.PUSH_MAX, "FLOW_PASS_COUNT": len(abi.PASSES) + 1,
-}  # fmt: skip
 
 NOW_NS, LEASE_NS = 1000, 2000
 
@@ -69,100 +56,6 @@ def loaded(hook: str, objects: Path) -> Iterator[DataPlane]:
     with plane(hook, objects) as made:
         made.control(epoch=EPOCH, clock_ns=NOW_NS)
         yield made
-
-
-def told(folder: Path, lines: Sequence[str], include: str) -> list[str]:
-    """Return what the compiler says of expressions."""
-    need("gcc")
-    source = folder / "told.c"
-    prints = "".join(f'printf("%lu\\n", (unsigned long)({line}));' for line in lines)
-    source.write_text(
-        f'#include <stdio.h>\n#include <stddef.h>\n#include "{include}"\nint main(void){{{prints}}}'
-    )
-    subprocess.run(("gcc", "-o", folder / "told", source), check=True)
-    return subprocess.run(
-        (folder / "told",), capture_output=True, text=True, check=True
-    ).stdout.split()
-
-
-def test_structures_are_the_compilers(tmp_path: Path) -> None:
-    """Every member lies where C has it, and the members fill the whole: none is only in C."""
-    asked, ours = [], []
-    for name, kind in STRUCTURES.items():
-        at = 0
-        for member in (each[0] for each in kind._fields_):
-            place = getattr(kind, member)
-            assert place.offset == at
-            at += place.size
-            asked += [
-                f"offsetof(struct {name}, {member})",
-                f"sizeof(((struct {name} *)0)->{member})",
-            ]
-            ours += [place.offset, place.size]
-        assert ctypes.sizeof(kind) == at
-        asked.append(f"sizeof(struct {name})")
-        ours.append(at)
-    header = str(ROOT / "src/virtboost/flow/bpf/abi.h")
-    assert told(tmp_path, asked, header) == [str(number) for number in ours]
-
-
-def test_numbers_are_the_headers(tmp_path: Path) -> None:
-    header = str(ROOT / "src/virtboost/flow/bpf/abi.h")
-    assert told(tmp_path, list(NUMBERS), header) == [str(number) for number in NUMBERS.values()]
-    assert sorted(abi.PASSES) == list(range(1, len(abi.PASSES) + 1))
-
-
-def test_the_kernel_takes_every_object_as_it_ships(hook: str, tmp_path: Path) -> None:
-    build(tmp_path)
-    with plane(hook, tmp_path) as made:
-        assert made.program > 0
-
-
-@pytest.mark.parametrize("name", ["xdp.bpf.o", "tc.bpf.o"])
-def test_objects_are_the_same_for_aarch64(tmp_path: Path, name: str) -> None:
-    """Compiled with that architecture's headers, the program is byte for byte the same."""
-    headers = Path("/usr/aarch64-linux-gnu/include")
-    if not headers.is_dir():
-        pytest.skip("not installed: linux-libc-dev-arm64-cross")
-    here, there = tmp_path / "here", tmp_path / "there"
-    for folder, words in (
-        (here, ()),
-        (there, (f"BPF_HEADERS={headers}", "BPF_DEFINES=-D__aarch64__ -U__x86_64__")),
-    ):
-        folder.mkdir()
-        build(folder, *words)
-    section = name.partition(".")[0]
-    codes = []
-    for folder in (here, there):
-        code = folder / "code"
-        subprocess.run(
-            ("llvm-objcopy", f"--dump-section={section}={code}", folder / name, folder / "copy"),
-            check=True,
-        )
-        codes.append(code.read_bytes())
-    assert len(codes[0]) > 1000
-    assert codes[0] == codes[1]
-
-
-def test_an_object_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="make bpf"):
-        DataPlane("xdp", size=1, objects=tmp_path)
-
-
-@pytest.mark.parametrize(("found", "problem"), [(None, "is missing"), ("libc.so.6", "too old")])
-def test_no_libbpf_is_said(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: str | None, problem: str
-) -> None:
-    monkeypatch.setattr("ctypes.util.find_library", lambda _: found)
-    (tmp_path / "xdp.bpf.o").touch()
-    with pytest.raises(InputError, match=problem):
-        DataPlane("xdp", size=1, objects=tmp_path)
-
-
-def test_a_file_that_is_no_object_is_said(tmp_path: Path) -> None:
-    (tmp_path / "xdp.bpf.o").write_bytes(b"no ELF")
-    with pytest.raises(NotLoaded, match="cannot read"):
-        DataPlane("xdp", size=1, objects=tmp_path)
 
 
 COUNTERS = "packets:1, bytes:1, used:1s, actions:"
@@ -488,6 +381,26 @@ def tried(chance: random.Random, loaded: DataPlane, hook: str) -> Iterator[str]:
             assert left.verdict != "pass", dict(loaded.passes())
         yield left.verdict
     loaded.remove(made.key)
+
+
+@pytest.mark.parametrize(("flows", "frame", "port"), ALIKE.values(), ids=ALIKE)
+@pytest.mark.needs_root
+def test_turned_bits(
+    loaded: DataPlane, hook: str, flows: list[str], frame: bytes, port: str
+) -> None:
+    """As with random pipelines, of IPv6, UDP and ICMP too."""
+    entry, chance = composed(flows, frame, port), random.Random(1)
+    made = encoded(entry)
+    loaded.install(*made)
+    seen: Counter[str] = Counter()
+    for _ in range(300):
+        turned = flipped(chance, frame)
+        loaded.clear(0)
+        left = sent(loaded, hook, turned)
+        assert not judged(entry, made, turned, left), turned.hex()
+        seen[left.verdict] += 1
+    assert seen["pass"] > 50
+    assert seen["redirect"] > 5
 
 
 @pytest.mark.needs_root
