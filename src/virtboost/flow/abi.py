@@ -18,7 +18,7 @@ TAGGED = 0x1000
 
 VXLAN_PORT = 4789
 
-POP, POP_TAG, PUSH_TAG, DROP = 1, 2, 4, 8
+POP_TAG, PUSH_TAG, DROP = 1, 2, 4
 
 PUSH_MAX = 70
 
@@ -136,6 +136,6 @@ PASSES: dict[int, str] = {
     15: "a guarded field is another",
     16: "longer than the MTU of where it would leave",
     17: "a GSO packet",
-    18: "no room for what is put before it, or not in TC",
+    18: "no headroom for an outer header, or a tag to put on in TC",
 }
 """Why a packet goes on to Open vSwitch: ``enum flow_pass``."""

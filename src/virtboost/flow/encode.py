@@ -241,8 +241,6 @@ class _Encoder:
         value.port_delta = of_ports or 0
 
     def _tags(self, value: abi.Entry) -> None:
-        if self._moved.pop:
-            value.changes |= abi.POP
         if self._moved.pop_vlan:
             value.changes |= abi.POP_TAG
         tag = self._moved.push_vlan

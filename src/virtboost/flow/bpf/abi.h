@@ -55,11 +55,10 @@ struct flow_headers {
 #define FLOW_GUARD_WORDS 10
 #define FLOW_INNER_WORDS 3
 
-/* Changes of flow_entry.changes. */
-#define FLOW_POP 1 /* the outer headers go */
-#define FLOW_POP_TAG 2
-#define FLOW_PUSH_TAG 4
-#define FLOW_DROP 8
+/* Changes of flow_entry.changes; outer headers go of every packet that came out of a tunnel. */
+#define FLOW_POP_TAG 1
+#define FLOW_PUSH_TAG 2
+#define FLOW_DROP 4
 
 /* Bytes of the longest outer header: Ethernet, IPv6, UDP, VXLAN. */
 #define FLOW_PUSH_MAX 70
@@ -129,7 +128,7 @@ enum flow_pass {
 	FLOW_PASS_GUARD = 15,
 	FLOW_PASS_LENGTH = 16, /* longer than the MTU of where it would leave */
 	FLOW_PASS_SEGMENTS = 17, /* a GSO packet */
-	FLOW_PASS_ROOM = 18, /* no headroom for an outer header */
+	FLOW_PASS_ROOM = 18, /* no headroom for an outer header, or a tag to put on in TC */
 	FLOW_PASS_COUNT = 19,
 };
 
