@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -64,8 +65,13 @@ class _Options(ctypes.Structure):
     )
 
 
-def sent(plane: DataPlane, hook: str, frame: bytes, *, repeat: int = 1) -> Left:
-    """Run the program on a frame."""
+GSO_SEGS = 164
+"""Offset in ``struct __sk_buff`` of linux/bpf.h, whose size is 192."""
+
+
+def sent(plane: DataPlane, hook: str, frame: bytes, *, repeat: int = 1, segments: int = 0) -> Left:
+    """Run the program on a frame; in TC it may stand for several segments."""
+    context = struct.pack("I", segments).rjust(GSO_SEGS + 4, b"\0").ljust(192, b"\0")
     out = ctypes.create_string_buffer(4096)
     options = _Options(
         sz=ctypes.sizeof(_Options),
@@ -75,6 +81,9 @@ def sent(plane: DataPlane, hook: str, frame: bytes, *, repeat: int = 1) -> Left:
         data_size_out=len(out),
         repeat=repeat,
     )
+    if segments:
+        options.ctx_in = ctypes.cast(ctypes.c_char_p(context), ctypes.c_void_p)
+        options.ctx_size_in = len(context)
     status = libbpf().bpf_prog_test_run_opts(plane.program, ctypes.byref(options))
     assert status == 0, f"BPF_PROG_TEST_RUN: {os.strerror(-status)}"
     verdict = ACTIONS[hook][options.retval]
