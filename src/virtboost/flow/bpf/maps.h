@@ -9,7 +9,7 @@
 #include "abi.h"
 
 /* Entries.  A plain hash: an LRU would evict entries that are in use.  Their memory is taken when they
- * come, from where the kernel maps it by large pages: with 100,000 there are fewer TLB misses.
+ * come: room for many costs nothing while there are few.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
