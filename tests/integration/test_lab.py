@@ -170,7 +170,7 @@ def findings(host: Host) -> Sequence[Result]:
 
 def still(part: object) -> str:
     """Return a part of the model as text, without the pressure of the moment."""
-    return re.sub(r"\w*pressure\w*=[^,)]*", "", repr(part))
+    return re.sub(r"pressure=\{[^}]*\}", "", repr(part))
 
 
 START = """

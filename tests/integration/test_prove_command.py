@@ -36,6 +36,7 @@ workloads:
   metrics: [{name: five, pattern: '(\S+)', better: lower}]
 settle_s: 0
 null_blocks: 0
+seed: 1
 """
 
 CONSTANT = "[echo, '5']"
@@ -211,7 +212,9 @@ def test_killed_in_the_middle_it_goes_on(asked: Path, before: str) -> None:
     done = run(asked, "resume", "1")
     assert done.returncode == 0, done.stderr
     found = json.loads(run(asked, "show", "1", "--json").stdout)
-    assert [(each["block"], each["why"]) for each in found["voids"]] == [(3, "it was interrupted")]
+    assert [(each["number"], each["void"]) for each in found["voids"]] == [
+        (3, "it was interrupted")
+    ]
     assert [each["outcome"] for each in found["verdicts"]] == ["better", "no difference"]
     assert SETTING.read_text() == before
 
@@ -298,7 +301,7 @@ def test_a_setting_that_somebody_changes_meanwhile(asked: Path, before: str) -> 
     finally:
         watched.write_text(old)
     (void,) = json.loads(run(asked, "show", "1", "--json").stdout)["voids"]
-    assert void["why"] == f"{watched}: was '{old.strip()}', is '5'"
+    assert void["void"] == f"{watched}: was '{old.strip()}', is '5'"
 
 
 ETC = Path("/etc/sysctl.d/virtboost-prove.conf")
@@ -327,10 +330,60 @@ def test_what_waits_is_refused_unless_something_puts_it_in_force(edit: Path) -> 
     assert run(edit, str(edit), "--yes").returncode == 0
     assert told(edit)["interval value"]["effect"] == 8
     assert not ETC.exists()
-    edit.write_text(text.replace("fix.json", "fix.json, activate: [sh, -c, 'echo no >&2; exit 4']"))
+    refuses = "[sh, -c, '[ ! -e refuses ] || { echo no >&2; exit 4; }']"
+    refuses = refuses.replace("refuses ]", f"{edit.parent}/refuses ]")
+    (edit.parent / "refuses").touch()
+    edit.write_text(text.replace("fix.json", f"fix.json, activate: {refuses}"))
+    for _ in range(2):
+        done = run(edit, str(edit), "--yes")
+        assert done.returncode == 3
+        assert "stat: activate: exit status 4: no" in done.stderr
+    (edit.parent / "refuses").unlink()
     done = run(edit, str(edit), "--yes")
-    assert done.returncode == 3
-    assert "stat: activate: exit status 4: no" in done.stderr
+    assert "experiment 2 was not at its end: its changes are undone first" in done.stderr
+
+
+def test_killed_between_an_undo_and_what_puts_it_in_force(edit: Path) -> None:
+    """The next start runs the command that was still due."""
+    force, slow = edit.parent / "in-force", edit.parent / "slow"
+    script = (
+        f"[ -e {ETC} ] || while [ -e {slow} ]; do touch {edit.parent}/waits; sleep 0.05; done; "
+        f"cat {ETC} > {force} 2>/dev/null || echo 1 > {force}"
+    )
+    edit.write_text(
+        edit.read_text().replace("fix.json", f"fix.json, activate: [sh, -c, '{script}']")
+    )
+    slow.touch()
+    argv, environment = command(edit, str(edit), "--yes")
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=environment) as process:
+        end = time.monotonic() + 30
+        while not (edit.parent / "waits").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        process.kill()
+    assert (ETC.exists(), force.read_text()) == (False, "9\n")
+    slow.unlink()
+    subprocess.run(("pkill", "-f", str(slow)), check=False)
+    force.write_text("9\n")
+    done = run(edit, str(edit), "--yes")
+    assert done.returncode == 0
+    assert "experiment 1 was not at its end" in done.stderr
+    assert told(edit, 2)["interval value"]["before"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_by_a_signal_the_host_is_as_it_was(
+    asked: Path, before: str, number: signal.Signals
+) -> None:
+    asked.write_text(SPEC.replace(CONSTANT, "[sleep, '60']"))
+    assert killed(asked, before, number, str(asked), "--yes") == 130
+    assert SETTING.read_text() == before
+
+
+def test_a_setting_of_the_kernel_does_not_outlive_a_reboot(asked: Path, before: str) -> None:
+    asked.write_text(SPEC.replace("fix.json", "fix.json, activate: [reboot]"))
+    done = run(asked, str(asked), "--yes")
+    assert done.returncode == 2
+    assert "stat_interval: a reboot takes it back" in done.stderr
 
 
 def test_reboots(edit: Path) -> None:
@@ -378,6 +431,9 @@ def test_without_a_terminal_nobody_agrees(asked: Path, before: str) -> None:
         ("plan: fix.json", "changes: [{kind: sysctl, name: vm.nothing, value: '1'}]", "vm/nothing"),
         ("command: [echo, '5']", "use: nonsense", "constant: .*nonsense"),
         ("settle_s: 0", "settle_s: 0\ndesign: screen", "screen is for 3 factors and more"),
+        ("settle_s: 0", "watch: [/proc/sys/vm/none]", "watch: /proc/sys/vm/none: is not there"),
+        ("settle_s: 0", "blocks: 6", "blocks: 7 at least"),
+        ("command: [echo, '5']", "command: [x]\n  at: ssh://-o", "is not a host"),
         ("factors:", "factor:", "unknown key 'factor'; did you mean 'factors'"),
     ],
 )

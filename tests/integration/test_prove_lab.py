@@ -12,7 +12,7 @@ from support.proving import Prover
 from virtboost.apply.journal import Journal
 from virtboost.emit.edit import edits
 from virtboost.model.change import FileEdit
-from virtboost.prove.host import Act, HostBench, Place
+from virtboost.prove.host import Act, Due, HostBench, Place
 from virtboost.prove.spec import REBOOT
 from virtboost.transport.program import ssh_program
 from virtboost.transport.ssh import SshReader
@@ -69,7 +69,9 @@ def test_a_change_that_waits_for_a_boot(server: Running, tmp_path: Path) -> None
         boots=True,
     )
     act = Act("file", (edit,), frozenset(each.path for each in edits(edit)), REBOOT, quiet=False)
-    bench = HostBench(place, [act], purpose="experiment 1", watch=(), settle_s=0)
+    bench = HostBench(
+        place, [act], purpose="experiment 1", watch=(), due=Due((), lambda names: None), settle_s=0
+    )
     before = server.ask("cat /proc/sys/vm/stat_interval").strip()
     assert bench.put(["file"]) is True
     assert server.ask("cat /proc/sys/vm/stat_interval").strip() == "7" != before

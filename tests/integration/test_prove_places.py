@@ -19,14 +19,14 @@ from virtboost.transport.source import NOT_RUN, STOPPED
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.xdist_group("engines")]
 
-SETTING = Path("/proc/sys/vm/stat_interval")
+SETTING = Path("/proc/sys/vm/dirty_expire_centisecs")
 
 SPEC = """
 factors:
-- {{name: stat, changes: [{{kind: sysctl, name: vm.stat_interval, value: '{value}'}}]}}
+- {{name: stat, changes: [{{kind: sysctl, name: vm.dirty_expire_centisecs, value: '{value}'}}]}}
 workloads:
 - name: interval
-  command: [sh, -c, 'cat /proc/sys/vm/stat_interval; {more}']
+  command: [sh, -c, 'cat /proc/sys/vm/dirty_expire_centisecs; {more}']
   at: '{at}'
   metrics: [{{name: value, pattern: '(\\S+)', better: higher, unit: s}}]
 settle_s: 0
@@ -71,9 +71,7 @@ def test_a_lost_connection_is_no_figure_and_the_next_start_undoes_first(
 ) -> None:
     """The server ends while the workload runs with the change made."""
     flag = tmp_path / "flag"
-    more = (
-        f"[ $(cat /proc/sys/vm/stat_interval) = {before.strip()} ] || {{ touch {flag}; sleep 20; }}"
-    )
+    more = f"[ $(cat /proc/sys/vm/dirty_expire_centisecs) = {before.strip()} ] || {{ touch {flag}; sleep 20; }}"
     prover: Prover | None = None
     with serving(tmp_path, {"plain": ""}) as server:
         prover = Prover(tmp_path, server.config)

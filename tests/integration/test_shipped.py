@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -47,9 +48,6 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.temporary = folder / "temporary"
         self.cache = folder / "cache"
-        # PostgreSQL, which is not root, works below.
-        for each in (*folder.parents[:2], folder):
-            each.chmod(0o755)
         self.temporary.mkdir(mode=0o755)
         self.environment = {
             **os.environ,
@@ -85,8 +83,10 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place() -> Iterator[Place]:
+    with TemporaryDirectory(prefix="virtboost-") as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL, which is not root, works below
+        yield Place(Path(folder))
 
 
 @pytest.fixture

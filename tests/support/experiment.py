@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from virtboost.model.userfile import from_yaml
-from virtboost.prove.result import About, Cost, Experiment, Run, Void
+from virtboost.prove.result import About, Block, Cost, Experiment, Run
 from virtboost.prove.runner import Measured, Runner
 from virtboost.prove.spec import Spec, Workload
 
@@ -46,6 +46,9 @@ class Host:
     def settings(self, changing: Collection[str]) -> Mapping[str, str]:
         return dict(self.values)
 
+    def lost(self, in_force: Sequence[str]) -> str | None:
+        return self.values.get("lost") if in_force else None
+
     def measure(self, workload: Workload) -> Measured:
         told = self._figure(self.in_force)
         figures = {each.name: told for each in workload.metrics if isinstance(told, float)}
@@ -59,13 +62,13 @@ class Log:
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
-        self.voids: list[Void] = []
+        self.blocks: list[Block] = []
 
     def add(self, run: Run) -> None:
         self.runs.append(run)
 
-    def void(self, void: Void) -> None:
-        self.voids.append(void)
+    def end(self, block: Block) -> None:
+        self.blocks.append(block)
 
 
 def carried_out(
@@ -84,4 +87,4 @@ def carried_out(
         ended=ended,
         boot=None,
     )
-    return runner.course.experiment(about, log.runs, log.voids)
+    return runner.course.experiment(about, log.runs, log.blocks)

@@ -96,6 +96,7 @@ def prepared_trials(spec: Spec, reader: Reader) -> list[tuple[str, Prepared]]:
     """
     from virtboost.prove.spec import trials
 
+    _require_possible(spec)
     found = []
     for trial in trials(spec.factors):
         if trial.changes:
@@ -107,30 +108,47 @@ def prepared_trials(spec: Spec, reader: Reader) -> list[tuple[str, Prepared]]:
     return found
 
 
+def _require_possible(spec: Spec) -> None:
+    """Refuse an experiment whose verdicts share the level so that none can be found."""
+    from virtboost.prove.course import Course
+
+    least = Course(spec).least_blocks
+    if spec.blocks < least:
+        raise InputError(
+            f"blocks: {least} at least, for the verdicts of all factors and metrics share alpha"
+        )
+
+
 def _require_measurable(trial: Trial, made: Prepared) -> None:
     from virtboost.apply.tool import waits
     from virtboost.emit.edit import edits
+    from virtboost.prove.spec import REBOOT
 
     if not made.steps:
         raise InputError(f"{trial.name}: nothing to change: everything is as wanted already")
     changing = {step.setting.path for step in made.steps}
-    for change in () if trial.factor.activate else trial.changes:
+    for change in trial.changes:
         paths = [edit.path for edit in edits(change) if edit.path in changing]
         later = [waits(path) for path in paths]
-        if paths and all(later):
+        if paths and all(later) and not trial.factor.activate:
             raise InputError(
                 f"{trial.name}: {paths[0]}: takes effect {later[0]}: say with activate: what puts "
                 "it in force"
+            )
+        if paths and not any(later) and trial.factor.activate == REBOOT:
+            raise InputError(
+                f"{trial.name}: {paths[0]}: a reboot takes it back: it needs a factor of its own"
             )
 
 
 def _require_apart(found: Sequence[tuple[str, Prepared]], spec: Spec) -> None:
     from virtboost.prove.screen import LEAST_FACTORS
+    from virtboost.prove.spec import REBOOT
 
     if len(spec.factors) < LEAST_FACTORS:
         raise InputError(f"design: screen is for {LEAST_FACTORS} factors and more")
     for factor in spec.factors:
-        if len(factor.levels) > 1 or factor.activate == ("reboot",):
+        if len(factor.levels) > 1 or factor.activate == REBOOT:
             raise InputError(f"{factor.name}: a screening takes one level, and no reboots")
     owner: dict[str, str] = {}
     for name, path in _paths(found):

@@ -19,6 +19,7 @@ from virtboost.errors import InputError
 if TYPE_CHECKING:
     from virtboost.prove.host import Place
     from virtboost.prove.result import About, Experiment
+    from virtboost.prove.spec import Spec
     from virtboost.prove.store import Store
     from virtboost.transport.program import Program
 
@@ -77,6 +78,7 @@ def run(
         written = read_spec(spec)
         asked = resolved(written, spec, place.reader)
         trials = prepared_trials(asked, place.reader)
+        _require_reachable(asked, place)
         if not json:
             for _, each in trials:
                 show([each], persist=False)
@@ -213,6 +215,21 @@ def _program(host: str) -> Program:
     return local_program if host == "local" else ssh_program(host, control_directory())
 
 
+def _require_reachable(asked: Spec, place: Place) -> None:
+    """Refuse places that are none, and settings to be watched that are not there.
+
+    Raises:
+        InputError: There is one.
+    """
+    from virtboost.apply.preflight import read_now
+
+    for workload in asked.workloads:
+        place.program_at(workload.at)
+    missing = set(asked.watch) - read_now(place.reader, asked.watch).keys()
+    if missing:
+        raise InputError(f"watch: {min(missing)}: is not there, or says nothing")
+
+
 def _carried_out(
     store: Store, place: Place, about: About, write: Callable[[Experiment], None], *, json: bool
 ) -> int:
@@ -220,7 +237,11 @@ def _carried_out(
     from virtboost.prove.runner import RebootNeeded
 
     try:
-        found = carry_out(store, place, about, _tell)
+        with _signals():
+            found = carry_out(store, place, about, _tell)
+    except KeyboardInterrupt:
+        _warn(f"the host is as it was; virtboost prove resume {about.id} goes on")
+        raise
     except RebootNeeded:
         sys.stderr.write(
             f"virtboost: boot this host, and then: virtboost prove resume {about.id}\n"
@@ -229,13 +250,28 @@ def _carried_out(
     return _out(found, write, json=json)
 
 
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Let what ends a program, and the end of its terminal, be an interruption meanwhile."""
+    import signal
+
+    kinds = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(each, signal.default_int_handler) for each in kinds]
+    try:
+        yield
+    finally:
+        for each, handler in zip(kinds, before, strict=True):
+            signal.signal(each, handler)
+
+
 def _out(found: Experiment, write: Callable[[Experiment], None], *, json: bool) -> int:
     """Print what an experiment says, and write the files that were asked for."""
     from virtboost.cli.output import print_document
     from virtboost.report.experiment import experiment_lines
 
-    write(found)
+    _tell("")
     print_document(found, lambda width: experiment_lines(found, width=width), json=json)
+    write(found)
     bad = any(each.outcome in ("worse", "failed") for each in found.verdicts)
     return NOT_BETTER if bad else 0
 
@@ -246,9 +282,13 @@ def _writer(
     """Return what writes the files that were asked for; what it lacks is told before any run.
 
     Raises:
-        InputError: A library is not installed.
+        InputError: A library is not installed, or a folder is not there.
     """
     from virtboost.cli.userfile import write_document
+
+    for path in (output, html, winners):
+        if path is not None and not path.resolve().parent.is_dir():
+            raise InputError(f"{path}: cannot be written: there is no such folder")
 
     page = None if html is None else _page()
 

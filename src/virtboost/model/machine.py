@@ -24,5 +24,7 @@ class MachineState(Struct, frozen=True, kw_only=True):
     """Share of the last 10 s in which some task waited for ``cpu``, ``memory`` or ``io``."""
     energy_j: float | None = None
     """Of all CPU packages, since some moment (``powercap``); it may begin anew."""
+    energy_range_j: float | None = None
+    """At which the counter of a package begins anew."""
     power_w: float | None = None
     """What the sensors of ``hwmon`` say, together."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from virtboost.prove.result import Outcome, Run, Verdict
 from virtboost.prove.sequential import Looks
-from virtboost.prove.spec import NO_CHANGE, Metric, Spec, Workload
+from virtboost.prove.spec import LEAST_BLOCKS, NO_CHANGE, Metric, Spec, Workload
 
 
 class Cell(NamedTuple):
@@ -81,6 +82,14 @@ class Comparison:
         for each in self._series:
             yield each.verdict or each.concluded("inconclusive")
 
+    def deviations(self) -> dict[tuple[str, str], tuple[float, int]]:
+        """Return the standard deviation of all runs, and of how many, by workload and metric."""
+        return {
+            (workload, metric): (statistics.stdev(runs), len(runs))
+            for workload, metric, runs, _ in self.figures()
+            if len(runs) > 1
+        }
+
     def figures(self) -> Iterator[tuple[str, str, list[float], list[float]]]:
         """Yield workload, metric, the figures of all runs and the differences of all blocks."""
         for each in self._series:
@@ -128,15 +137,20 @@ class _Series:
         self._look()
 
     def _look(self) -> None:
-        margin = self._margin * abs(_mean(self.figures[False]))
-        if self._looks.crossing(self.differences) is not None:
+        if self._is_within_margin():
+            self.verdict = self.concluded("no difference")
+        elif self._looks.crossing(self.differences) is not None:
             higher = _mean(self.differences) > 0
             good = higher == (self.metric.better == "higher")
             self.verdict = self.concluded("better" if good else "worse")
-        elif all(
-            self._looks.crossing(self.differences, end) is not None for end in (-margin, margin)
-        ):
-            self.verdict = self.concluded("no difference")
+
+    def _is_within_margin(self) -> bool:
+        """Tell whether every difference beyond the margin is ruled out; of 0 it has no width."""
+        margin = self._margin * abs(_mean(self.figures[False]))
+        if margin == 0:
+            return len(self.differences) >= LEAST_BLOCKS and not any(self.differences)
+        ends = (self._looks.crossing(self.differences, end) for end in (-margin, margin))
+        return abs(_mean(self.differences)) < margin and all(end is not None for end in ends)
 
     def concluded(self, outcome: Outcome, problem: str | None = None) -> Verdict:
         last = outcome != "inconclusive"

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from virtboost.emit.edit import edits
+from virtboost.model.change import Change
 from virtboost.model.plan import Plan
 from virtboost.prove.comparison import Comparison
 from virtboost.prove.result import Decision, Experiment, Noise, Run, SelfLoad, Verdict
 from virtboost.prove.sequential import detectable
-from virtboost.prove.spec import Spec, Trial, trials
+from virtboost.prove.spec import Spec, trials
 
 
 def noise(null: Comparison, spec: Spec, *, metrics: int) -> Iterator[Noise]:
@@ -38,47 +40,66 @@ def noise(null: Comparison, spec: Spec, *, metrics: int) -> Iterator[Noise]:
         )
 
 
-def decision(trial: str, verdicts: Iterable[Verdict], published: str) -> Decision:
-    """Return whether a trial is kept: something is better, nothing worse, and no run failed."""
+def decision(trial: str, verdicts: Iterable[Verdict], spec: Spec, published: str) -> Decision:
+    """Return whether a trial is kept: something is better, nothing worse, and no run failed.
+
+    A guard must be shown not to be worse by more than the margin.
+    """
     mine = [each for each in verdicts if each.comparison == trial]
     bad = [each for each in mine if each.outcome in ("worse", "failed")]
+    open_ = [each for each in mine if each.guard and not _is_safe(each, spec)]
     good = [each for each in mine if each.outcome == "better" and not each.guard]
-    if bad:
-        why = "; ".join(f"{_named(each)}{' (guard)' * each.guard}: {each.outcome}" for each in bad)
+    if bad or (good and open_):
+        why = "; ".join(f"{_named(each)}: {_told(each)}" for each in bad or open_)
     elif good:
         why = "; ".join(f"{_named(each)}: better" for each in good)
     elif mine and all(each.outcome == "no difference" for each in mine if not each.guard):
         why = "no difference"
     else:
         why = "nothing is shown to be better"
-    return Decision(trial=trial, kept=bool(good) and not bad, why=why, published=published)
+    kept = bool(good) and not bad and not open_
+    return Decision(trial=trial, kept=kept, why=why, published=published)
+
+
+def _is_safe(guard: Verdict, spec: Spec) -> bool:
+    """Tell whether a guard is shown not to be worse by more than the margin."""
+    if guard.outcome in ("better", "no difference"):
+        return True
+    metrics = {(w.name, each.name): each for w in spec.workloads for each in w.metrics}
+    higher = metrics[guard.workload, guard.metric].better == "higher"
+    end = guard.percent(guard.low if higher else guard.high)
+    return end is not None and (-end if higher else end) <= spec.margin_percent
 
 
 def _named(verdict: Verdict) -> str:
-    return f"{verdict.workload} {verdict.metric}"
+    return f"{verdict.workload} {verdict.metric}{' (guard)' * verdict.guard}"
+
+
+def _told(verdict: Verdict) -> str:
+    return (
+        "it cannot be told that it is not worse"
+        if verdict.outcome == "inconclusive"
+        else (verdict.outcome)
+    )
 
 
 def winning(found: Experiment) -> Plan:
-    """Return the changes of all trials that are kept; of several levels of a factor the best."""
-    best: dict[str, tuple[float, Trial, Decision]] = {}
+    """Return the changes of the trials that are kept.
+
+    Of levels of one factor, and of factors that set the same, only the one that brings most.
+    """
     decisions = {each.trial: each for each in found.decisions if each.kept}
-    for trial in trials(found.about.spec.factors):
-        made = decisions.get(trial.name)
-        if made is not None:
-            gain = _gain(trial.name, found.verdicts)
-            best[trial.factor.name] = max(
-                best.get(trial.factor.name, (gain, trial, made)), (gain, trial, made), key=_first
-            )
-    changes = [
-        replace(change, reason=f"experiment {found.about.id}: {made.why}")
-        for _, trial, made in best.values()
-        for change in trial.changes
-    ]
+    kept = [each for each in trials(found.about.spec.factors) if each.name in decisions]
+    kept.sort(key=lambda each: -_gain(each.name, found.verdicts))
+    taken: set[str] = set()
+    changes: list[Change] = []
+    for trial in kept:
+        sets = {trial.factor.name, *(edit.path for each in trial.changes for edit in edits(each))}
+        if taken.isdisjoint(sets):
+            taken |= sets
+            why = f"experiment {found.about.id}: {decisions[trial.name].why}"
+            changes += [replace(change, reason=why) for change in trial.changes]
     return Plan(hostname=found.about.hostname, changes=tuple(changes))
-
-
-def _first(each: tuple[float, Trial, Decision]) -> float:
-    return each[0]
 
 
 def _gain(trial: str, verdicts: Iterable[Verdict]) -> float:

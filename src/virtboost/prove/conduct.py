@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime
 import re
+import secrets
 from collections.abc import Callable
+
+from msgspec.structs import replace
 
 from virtboost.emit.edit import edits
 from virtboost.errors import InputError, VirtboostError
 from virtboost.prove.course import Course
-from virtboost.prove.host import Act, HostBench, Place, boot_of
+from virtboost.prove.host import Act, Due, HostBench, Place, boot_of
 from virtboost.prove.result import About, Experiment
 from virtboost.prove.runner import RebootNeeded, Runner
 from virtboost.prove.spec import Spec, Trial, trials
@@ -25,8 +28,9 @@ def begin(store: Store, place: Place, spec: Spec, published: dict[str, str]) -> 
         spec: What is asked, with all changes and commands in it.
         published: What was published of a trial, by its name.
     """
+    seeded = replace(spec, seed=spec.seed or secrets.randbelow(1 << 31) + 1)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return store.begin(place.writer.name, place.hostname, now, spec, published)
+    return store.begin(place.writer.name, place.hostname, now, seeded, published)
 
 
 def carry_out(store: Store, place: Place, about: About, tell: Callable[[str], None]) -> Experiment:
@@ -38,9 +42,9 @@ def carry_out(store: Store, place: Place, about: About, tell: Callable[[str], No
         TransportError: The host is lost, or did not take a value.
     """
     if about.boot is not None and boot_of(place.reader) == about.boot:
-        raise InputError(f"experiment {about.id} waits for a reboot of {about.host}")
+        raise InputError(_waits(about))
     store.end(about.id, RUNNING)
-    runner = Runner(about.spec, _bench(place, about), store.log(about.id), tell)
+    runner = Runner(about.spec, _bench(store, place, about), store.log(about.id), tell)
     try:
         ended = runner.go(rebooted=about.boot is not None)
     except RebootNeeded as error:
@@ -59,8 +63,8 @@ def carry_out(store: Store, place: Place, about: About, tell: Callable[[str], No
 def told(store: Store, about: About) -> Experiment:
     """Return what an experiment says, from the runs that are kept of it."""
     log, course = store.log(about.id), Course(about.spec)
-    course.replay(log.runs, log.voids)
-    return course.experiment(about, log.runs, log.voids)
+    course.replay(log.runs, log.blocks)
+    return course.experiment(about, log.runs, log.blocks)
 
 
 def recover(store: Store, place: Place, tell: Callable[[str], None]) -> None:
@@ -75,28 +79,45 @@ def recover(store: Store, place: Place, tell: Callable[[str], None]) -> None:
     for about in store.experiments():
         if about.host != place.writer.name:
             continue
-        if about.id in numbers and about.boot is not None:
-            raise InputError(
-                f"experiment {about.id} waits for a reboot of {about.host}, with its changes made; "
-                f"boot it and virtboost prove resume {about.id}"
-            )
-        if about.id in numbers:
+        made = about.id in numbers
+        if about.boot is not None and (made or about.boot == boot_of(place.reader)):
+            raise InputError(f"{_waits(about)}; boot it and virtboost prove resume {about.id}")
+        if made or about.due:
             tell(f"experiment {about.id} was not at its end: its changes are undone first")
-            _bench(place, about).put(())
+            _undo(store, place, about)
         if about.ended == RUNNING:
             store.end(about.id, "killed")
+
+
+def _undo(store: Store, place: Place, about: About) -> None:
+    """Take back what an experiment has left.
+
+    Raises:
+        InputError: It takes a reboot.
+        TransportError: It cannot be taken back.
+    """
+    try:
+        _bench(store, place, about).put(())
+    except RebootNeeded as error:
+        store.end(about.id, WAITING, error.boot)
+        raise InputError(f"{_waits(about)}, for its undo; boot it first") from None
+
+
+def _waits(about: About) -> str:
+    return f"experiment {about.id} waits for a reboot of {about.host}"
 
 
 _PURPOSE = re.compile(r"experiment (\d{1,18}): ")
 
 
-def _bench(place: Place, about: About) -> HostBench:
+def _bench(store: Store, place: Place, about: About) -> HostBench:
     acts = [_act(trial) for trial in trials(about.spec.factors)]
     return HostBench(
         place,
         acts,
         purpose=f"experiment {about.id}",
         watch=about.spec.watch,
+        due=Due(about.due, lambda names: store.due(about.id, names)),
         settle_s=about.spec.settle_s,
     )
 

@@ -6,18 +6,21 @@ is told again, by giving it the same runs.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 
 from virtboost.prove.comparison import Comparison
 from virtboost.prove.conclude import decision, noise, self_load
-from virtboost.prove.result import About, Experiment, Run, Void
+from virtboost.prove.result import About, Block, Experiment, Run
 from virtboost.prove.screen import Screening
+from virtboost.prove.sequential import least_blocks
 from virtboost.prove.spec import NO_CHANGE, Spec, Workload, trials
 
 MOST_VOIDS = 10
 """A setting that never holds still: so many blocks that do not count, and a stage is given up."""
+
+INTERRUPTED = "it was interrupted"
+"""Why a block does not count that was begun before an interruption."""
 
 Stage = Comparison | Screening
 
@@ -30,7 +33,9 @@ class Course:
         self._spec = spec
         self._names = [each.name for each in trials(spec.factors)]
         self._taken: Counter[str] = Counter()
-        self._voids: Counter[str] = Counter()
+        self._drifts: Counter[str] = Counter()
+        self.given_up: str | None = None
+        """Which stage has no end, and why; None: none."""
         metrics = sum(len(each.metrics) for each in spec.workloads)
         self._null = self._comparison(NO_CHANGE, spec.workloads, spec.null_blocks, metrics)
         self._screening: Screening | None = None
@@ -43,7 +48,9 @@ class Course:
             return self._null
         if self._spec.design == "screen":
             if self._screening is None:
-                self._screening = Screening(self._spec, self._usable(), self._names)
+                self._screening = Screening(
+                    self._spec, self._usable(), self._names, self._null.deviations()
+                )
             if self._open(self._screening):
                 return self._screening
         if self._comparisons is None:
@@ -52,36 +59,43 @@ class Course:
 
     def number(self, stage: Stage) -> int:
         """Return the number of the next block of a stage; those that do not count have one too."""
-        return self._taken[stage.name] + self._voids[stage.name]
+        return self._taken[stage.name]
 
-    def take(self, stage: Stage, runs: Sequence[Run], *, void: bool) -> None:
-        """Count a whole block, or leave it out."""
-        (self._voids if void else self._taken)[stage.name] += 1
-        if void:
-            stage.skip()
-        else:
+    def take(self, stage: Stage, runs: Sequence[Run], *, void: str | None) -> None:
+        """Count a whole block, or leave one out, for a reason."""
+        self._taken[stage.name] += 1
+        if void is None:
             stage.take(runs)
+            return
+        stage.skip()
+        self._drifts[stage.name] += void != INTERRUPTED
+        if self._drifts[stage.name] == MOST_VOIDS:
+            self.given_up = f"{stage.name} was given up: {void}"
 
-    def replay(self, runs: Iterable[Run], voids: Iterable[Void]) -> list[Run]:
-        """Take all blocks that were run before; return the runs of one that is not whole."""
-        bad = {(each.comparison, each.block) for each in voids}
-        counted = (run for run in runs if not run.warm_up)
-        for key, block in groupby(counted, key=lambda run: (run.comparison, run.block)):
-            made, stage = list(block), self.stage
-            if stage is None:
-                break
-            if key not in bad and len(made) < len(stage.cells) * len(stage.waiting):
-                return made
-            self.take(stage, made, void=key in bad)
-        return []
+    def replay(self, runs: Iterable[Run], blocks: Iterable[Block]) -> list[Run]:
+        """Take all blocks that are at their end; return the runs of one that is not.
 
-    def experiment(self, about: About, runs: Sequence[Run], voids: Sequence[Void]) -> Experiment:
+        A block is of the stage that its runs name, also where another rule would have made fewer.
+        """
+        made: defaultdict[tuple[str, int], list[Run]] = defaultdict(list)
+        for run in runs:
+            if not run.warm_up:
+                made[run.comparison, run.block].append(run)
+        for block in blocks:
+            stage = self._named(block.comparison)
+            mine = made.pop((block.comparison, block.number), [])
+            if stage is not None:
+                self.take(stage, mine, void=block.void)
+        stage = self.stage
+        return [] if stage is None else made.get((stage.name, self.number(stage)), [])
+
+    def experiment(self, about: About, runs: Sequence[Run], blocks: Sequence[Block]) -> Experiment:
         """Return what is to be said now.
 
         Args:
             about: What is known of it.
             runs: All that were made.
-            voids: Blocks that do not count.
+            blocks: All that are at their end.
         """
         null = [self._null] if self._spec.null_blocks else []
         compared = [*null, *(self._comparisons or ())]
@@ -93,15 +107,26 @@ class Course:
             screened=tuple(self._screening.found() if self._screening else ()),
             verdicts=tuple(verdicts),
             decisions=tuple(
-                decision(name, verdicts, about.published.get(name, "")) for name in names
+                decision(name, verdicts, self._spec, about.published.get(name, ""))
+                for name in names
             ),
             self_load=self_load(runs),
-            voids=tuple(voids),
+            voids=tuple(each for each in blocks if each.void is not None),
             runs=tuple(runs),
         )
 
+    @property
+    def least_blocks(self) -> int:
+        """In how many blocks each verdict can be found at all."""
+        return least_blocks(self._spec.alpha / self._metrics(len(self._names)))
+
     def _open(self, stage: Stage) -> bool:
-        return bool(stage.waiting) and self._voids[stage.name] < MOST_VOIDS
+        return bool(stage.waiting) and self._drifts[stage.name] < MOST_VOIDS
+
+    def _named(self, name: str) -> Stage | None:
+        """Return a stage that has come, by its name."""
+        come = (self.stage, self._null, self._screening, *(self._comparisons or ()))
+        return next((each for each in come if each is not None and each.name == name), None)
 
     def _usable(self) -> Sequence[Workload]:
         """Return the workloads of which no run failed where nothing was changed."""
@@ -114,10 +139,14 @@ class Course:
         return [self._comparison(name, self._usable(), blocks, metrics) for name in names]
 
     def _chosen(self) -> Iterator[str]:
-        """Yield the trials that are compared: those that the screening has left."""
+        """Yield the trials that are compared: those that a screening has left.
+
+        All of them where it says nothing of some workload: a run of it failed, or it was given up.
+        """
         left = set(self._names)
-        if self._screening is not None:
-            left = {each.trial for each in self._screening.found() if each.promising}
+        found = list(self._screening.found()) if self._screening is not None else []
+        if {each.workload for each in found} >= {each.name for each in self._usable()}:
+            left = {each.trial for each in found if each.promising} if found else left
         yield from (name for name in self._names if name in left)
 
     def _metrics(self, comparisons: int) -> int:

@@ -66,6 +66,14 @@ class Place(NamedTuple):
     """Whether it may be booted from here."""
 
 
+class Due(NamedTuple):
+    """Trials whose ``activate`` is still to be run, kept where a crash does not reach."""
+
+    names: Sequence[str]
+    """From before."""
+    keep: Callable[[Sequence[str]], None]
+
+
 class HostBench:
     """Makes and takes back the changes of trials, runs workloads, and looks at the host."""
 
@@ -76,6 +84,7 @@ class HostBench:
         *,
         purpose: str,
         watch: Sequence[str],
+        due: Due,
         settle_s: float,
     ) -> None:
         """Begin with what is in force by the journal.
@@ -85,8 +94,11 @@ class HostBench:
             acts: The trials.
             purpose: What the journal calls the experiment.
             watch: Settings that must hold, beside those of the trials.
+            due: What was changed and not put in force before.
             settle_s: Wait after each change.
         """
+        self._due = list(due.names)
+        self._keep_due = due.keep
         self._place = place
         self._acts = {act.name: act for act in acts}
         self._purpose = purpose
@@ -106,15 +118,29 @@ class HostBench:
         made = self._made()
         off = [act for name, act in self._acts.items() if name in made and name not in wanted]
         on = [act for name, act in self._acts.items() if name in wanted and name not in made]
+        changed = [act for act in (*off, *on) if act.changes]
+        self._require_activation(changed)
         for act in off:
             self._take_back(made[act.name])
         for act in on:
             self._carry_out(act)
-        changed = [act for act in (*off, *on) if act.changes]
         booted = self._activate(changed)
         if changed:
             time.sleep(self._settle_s)
         return booted
+
+    def lost(self, in_force: Sequence[str]) -> str | None:
+        """Return which setting of these trials says something else than was written; None: none."""
+        made = self._made()
+        settings = [
+            record.setting for name in in_force if name in made for record in made[name].records
+        ]
+        now = read_now(self._place.reader, [each.path for each in settings]) if settings else {}
+        for each in settings:
+            found = now[each.path].value if each.path in now else None
+            if not each.same(found, each.value):
+                return f"{each.path}: {each.value!r} was written, it says {found!r}"
+        return None
 
     def settings(self, changing: Collection[str]) -> dict[str, str]:
         """Return what is watched while these trials are made and taken back: path and value."""
@@ -172,11 +198,19 @@ class HostBench:
                 f"virtboost undo {changeset.id} says more",
             )
 
+    def _require_activation(self, acts: Sequence[Act]) -> None:
+        """Keep, before anything is changed, whose command has to be run afterwards."""
+        commands = [act.name for act in acts if act.activate and act.activate != REBOOT]
+        if commands:
+            self._due = list(dict.fromkeys([*self._due, *commands]))
+            self._keep_due(self._due)
+
     def _activate(self, acts: Sequence[Act]) -> bool:
         """Put what was changed in force; tell whether the host was booted for it."""
-        for act in acts:
-            if act.activate and act.activate != REBOOT:
-                self._command(act)
+        for name in tuple(self._due):
+            self._command(self._acts[name])
+            self._due.remove(name)
+            self._keep_due(self._due)
         if all(act.activate != REBOOT for act in acts):
             return False
         boot = boot_of(self._place.reader)
@@ -188,7 +222,11 @@ class HostBench:
     def _command(self, act: Act) -> None:
         done = self._place.program_at("")(act.activate, _ACTIVATE_LIMIT_S)
         if done.status != 0:
-            raise ChangeFailed(self._place.writer.name, f"{act.name}: activate: {_why(done)}")
+            raise ChangeFailed(
+                self._place.writer.name,
+                f"{act.name}: activate: {_why(done)}: what was changed is not in force, nor is "
+                "what was undone",
+            )
 
 
 class _Used:
@@ -283,17 +321,29 @@ def _probed(
     found = {}
     if before.busy_s is not None and after.busy_s is not None:
         found["host cpu"] = (after.busy_s - before.busy_s) / duration_s
-    if before.energy_j is not None and after.energy_j is not None:
-        if after.energy_j >= before.energy_j:  # it begins anew every few minutes
-            found["power"] = (after.energy_j - before.energy_j) / duration_s
+    energy_j = _used_j(before, after)
+    if energy_j is not None:
+        found["power"] = energy_j / duration_s
     elif before.power_w is not None and after.power_w is not None:
         found["power"] = (before.power_w + after.power_w) / 2
     return found
 
 
+def _used_j(before: MachineState, after: MachineState) -> float | None:
+    """Return the energy that was used between two looks; counters begin anew at their range."""
+    if before.energy_j is None or after.energy_j is None:
+        return None
+    used_j = after.energy_j - before.energy_j
+    while used_j < 0 and after.energy_range_j:
+        used_j += after.energy_range_j
+    return used_j if used_j >= 0 else None
+
+
 def _why(ended: Ended) -> str:
-    last = ended.stderr.strip().rpartition("\n")[2]
-    return last[:200] if ended.status == NOT_RUN else f"exit status {ended.status}: {last[:200]}"
+    last = ended.stderr.strip().rpartition("\n")[2][:200]
+    if ended.status == NOT_RUN and last:
+        return last
+    return f"exit status {ended.status}" + (f": {last}" if last else "")
 
 
 def _now() -> str:

@@ -23,7 +23,9 @@ ZONES = Files("/sys/class/thermal/thermal_zone[0-9]*", ("temp",))
 
 SENSORS = Files("/sys/class/hwmon/hwmon[0-9]*", ("temp*_input", "power*_input", "power*_average"))
 
-PACKAGES = Files("/sys/class/powercap/intel-rapl:[0-9]*", ("energy_uj", "name"))
+PACKAGES = Files(
+    "/sys/class/powercap/intel-rapl:[0-9]*", ("energy_uj", "max_energy_range_uj", "name")
+)
 
 SOURCES: tuple[Source, ...] = (PROC, PRESSURE, FREQUENCY, ZONES, SENSORS, PACKAGES)
 
@@ -54,6 +56,7 @@ def parse(capture: Capture) -> MachineState:
         temperature_c=max(heats) / 1000 if heats else None,
         pressure_percent=dict(_pressures(capture)),
         energy_j=sum(energy) / 1e6 if energy else None,
+        energy_range_j=_range(capture),
         power_w=sum(power) if power else None,
     )
 
@@ -93,6 +96,17 @@ def _packages(capture: Capture) -> Iterator[int]:
         energy = natural(names.get("energy_uj"))
         if names.get("name", "").startswith("package-") and energy is not None:
             yield energy
+
+
+def _range(capture: Capture) -> float | None:
+    """Return the range of the counters of packages; None: they tell none."""
+    told = [
+        natural(names.get("max_energy_range_uj"))
+        for names in capture.entries(PACKAGES).values()
+        if names.get("name", "").startswith("package-")
+    ]
+    ranges = [each for each in told if each]
+    return min(ranges) / 1e6 if ranges else None
 
 
 def _pressures(capture: Capture) -> Iterator[tuple[str, float]]:

@@ -51,12 +51,13 @@ class Run(Struct, frozen=True, kw_only=True):
     cost: Cost | None = None
 
 
-class Void(Struct, frozen=True, kw_only=True):
-    """A block that does not count."""
+class Block(Struct, frozen=True, kw_only=True):
+    """That a block is at its end."""
 
     comparison: str
-    block: int
-    why: str
+    number: int
+    void: str | None = None
+    """Why it does not count; None: it does."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -157,6 +158,8 @@ class About(Struct, frozen=True, kw_only=True):
     """``done``, or why it is not at its end."""
     boot: str | None
     """Which boot of the host has to end first; None: none."""
+    due: tuple[str, ...] = ()
+    """Trials whose ``activate`` is still to be run after a change or an undo."""
 
 
 class Experiment(Struct, frozen=True, kw_only=True):
@@ -170,6 +173,7 @@ class Experiment(Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...]
     self_load: SelfLoad | None
     """None: no run was looked at."""
-    voids: tuple[Void, ...]
+    voids: tuple[Block, ...]
+    """Blocks that do not count."""
     runs: tuple[Run, ...]
     """In the order in which they were made."""

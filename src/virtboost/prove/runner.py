@@ -8,12 +8,9 @@ from typing import NamedTuple, Protocol
 
 from virtboost.model.machine import MachineState
 from virtboost.prove.comparison import Cell
-from virtboost.prove.course import Course, Stage
-from virtboost.prove.result import Cost, Run, Void
+from virtboost.prove.course import INTERRUPTED, Course, Stage
+from virtboost.prove.result import Block, Cost, Run
 from virtboost.prove.spec import Spec, Workload
-
-INTERRUPTED = "it was interrupted"
-"""Why a block does not count that was begun before an interruption."""
 
 
 class RebootNeeded(Exception):
@@ -50,6 +47,9 @@ class Bench(Protocol):
     def settings(self, changing: Collection[str]) -> Mapping[str, str]:
         """Return what must not change while these trials are made and taken back: path, value."""
 
+    def lost(self, in_force: Sequence[str]) -> str | None:
+        """Return which setting of these trials says something else than was written; None: none."""
+
     def measure(self, workload: Workload) -> Measured:
         """Run a workload once."""
 
@@ -58,13 +58,13 @@ class Log(Protocol):
     """Where the runs go, each as soon as it is made."""
 
     runs: list[Run]
-    voids: list[Void]
+    blocks: list[Block]
 
     def add(self, run: Run) -> None:
         """Keep a run."""
 
-    def void(self, void: Void) -> None:
-        """Keep that a block does not count."""
+    def end(self, block: Block) -> None:
+        """Keep that a block is at its end."""
 
 
 class Runner:
@@ -97,11 +97,11 @@ class Runner:
         Args:
             rebooted: Whether it goes on in the midst of a block, with what is in force.
         """
-        begun = self.course.replay(self._log.runs, self._log.voids)
-        if begun and not rebooted:
-            self._void(begun[0].comparison, begun[0].block, INTERRUPTED)
-            begun = []
+        begun = self.course.replay(self._log.runs, self._log.blocks)
         stage = self.course.stage
+        if begun and stage is not None and not rebooted:
+            self._end(stage, begun[0].block, (), INTERRUPTED)
+            begun = []
         if rebooted and stage is not None:
             self._last, self._settings = stage, self._bench.settings(stage.changing)
         try:
@@ -115,7 +115,8 @@ class Runner:
         return ended
 
     def _all(self, begun: Sequence[Run]) -> str:
-        end = time.monotonic() + self._spec.limit_s
+        spent_s = sum(run.duration_s for run in self._log.runs)
+        end = time.monotonic() + self._spec.limit_s - spent_s
         while (stage := self.course.stage) is not None:
             if time.monotonic() > end:
                 return f"no block was begun after {self._spec.limit_s:g} s"
@@ -125,22 +126,27 @@ class Runner:
                 self._settings = self._bench.settings(stage.changing)
             self._block(stage, begun)
             begun = []
-        return "done"
+        return self.course.given_up or "done"
 
     def _block(self, stage: Stage, begun: Sequence[Run]) -> None:
         """Run a block, or what is left of one, and count it unless a setting did not hold."""
         number, runs = self.course.number(stage), list(begun)
+        why: str | None = None
         for position, cell in enumerate(stage.cells):
             done = {run.workload for run in begun if run.position == position}
             left = [self._workloads[name] for name in stage.waiting if name not in done]
             if left:
                 self._cold |= self._bench.put(cell.in_force)
                 runs += self._runs(stage, number, position, cell, left)
-        why = self._drift(stage)
-        if why is not None:
-            self._void(stage.name, number, why)
-        else:
-            self.course.take(stage, runs, void=False)
+                why = self._bench.lost(cell.in_force)
+            if why is not None:
+                break
+        self._end(stage, number, runs, why or self._drift(stage))
+
+    def _end(self, stage: Stage, number: int, runs: Sequence[Run], why: str | None) -> None:
+        """Keep that a block is at its end, and count it unless there is a reason why not."""
+        self._log.end(Block(comparison=stage.name, number=number, void=why))
+        self.course.take(stage, runs, void=why)
         self._tell(f"{stage.name}: block {number + 1}{': does not count' * (why is not None)}")
 
     def _runs(
@@ -187,9 +193,3 @@ class Runner:
         if not changed:
             return None
         return f"{changed[0]}: was {before.get(changed[0])!r}, is {now.get(changed[0])!r}"
-
-    def _void(self, comparison: str, block: int, why: str) -> None:
-        self._log.void(Void(comparison=comparison, block=block, why=why))
-        stage = self.course.stage
-        if stage is not None:
-            self.course.take(stage, (), void=True)

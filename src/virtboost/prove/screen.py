@@ -3,13 +3,15 @@
 Two-level design of a Hadamard matrix and its fold-over: resolution IV, so that no effect of one
 factor is mixed with that of a pair (Box, Hunter and Hunter, *Statistics for Experimenters*, chapter
 6).  Columns that no factor has, and effects that are none, tell the noise: R. V. Lenth, "Quick and
-easy analysis of unreplicated factorials", Technometrics 31 (1989).
+easy analysis of unreplicated factorials", Technometrics 31 (1989).  Where most factors matter that
+fails, and what runs vary by where nothing is changed is the measure.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +40,23 @@ class Screening:
 
     name = SCREEN
 
-    def __init__(self, spec: Spec, workloads: Sequence[Workload], trials: Sequence[str]) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        workloads: Sequence[Workload],
+        trials: Sequence[str],
+        deviations: Mapping[tuple[str, str], tuple[float, int]],
+    ) -> None:
         """Begin.
 
         Args:
             spec: The seed.
             workloads: What is run.
             trials: Names of the factors.
+            deviations: Standard deviation of runs where nothing is changed, and of how many, by
+                workload and metric.
         """
+        self._deviations = deviations
         self._workloads = workloads
         self.changing = tuple(trials)
         self._design = design(len(trials), spec.seed)
@@ -87,6 +98,9 @@ class Screening:
     def _of_metric(self, workload: str, metric: Metric, figures: Values) -> Iterator[Screened]:
         effects = 2 * self._design.T @ figures / len(figures)
         needed, mean = margin_of_error(effects), abs(float(figures.mean()))
+        if (workload, metric.name) in self._deviations:
+            spread, runs = self._deviations[workload, metric.name]
+            needed = min(needed, self._beyond_noise(spread, runs))
         good = effects if metric.better == "higher" else -effects
         for name, effect, to_the_good in zip(self.changing, effects, good, strict=False):
             yield Screened(
@@ -98,6 +112,14 @@ class Screening:
                 needed=needed,
                 promising=bool(to_the_good > needed) and not metric.guard,
             )
+
+    def _beyond_noise(self, spread: float, runs: int) -> float:
+        """Return the effect that the noise of runs, where nothing is changed, rarely makes.
+
+        The difference of two means of half of the rows each.
+        """
+        reach = float(stdtrit(runs - 1, 1 - _CHANCE / 2))
+        return reach * spread * 2 / math.sqrt(len(self._design))
 
 
 def design(factors: int, seed: int) -> Values:

@@ -117,6 +117,7 @@ class Factor(_Form, frozen=True, kw_only=True):
     """What is tried: one thing, at one level or several, each against the host as it is."""
 
     name: str
+    """Without ``=``."""
     plan: str = ""
     """File of the changes, as ``plan -o`` and ``check --fix-plan`` write it, beside this one."""
     item: str = ""
@@ -137,7 +138,9 @@ class Factor(_Form, frozen=True, kw_only=True):
             f"{self.name}: one of plan, item, changes, levels and probes",
         )
         _require(self.name != NO_CHANGE, f"{NO_CHANGE} is the host against itself")
-        _require("=" not in self.name, f"{self.name}: a name without '='")
+        _require(self.name and "=" not in self.name, f"{self.name!r}: a name without '='")
+        for level, changes in self.levels.items():
+            _require(level and changes, f"{self.name}: levels: a name and changes for each")
 
 
 class Spec(_Form, frozen=True, kw_only=True):
@@ -153,7 +156,7 @@ class Spec(_Form, frozen=True, kw_only=True):
     """Chance of a difference that is none, over all factors, metrics and looks."""
     blocks: int = 30
     """Most blocks of four runs for each factor: off, on, on, off, or the other way round."""
-    null_blocks: int = LEAST_BLOCKS
+    null_blocks: int = 8
     """Blocks in which nothing is changed, before the others: how large the noise is."""
     warmups: int = 1
     """Runs of each workload before the first block of a factor, of which nothing is counted."""
@@ -164,8 +167,8 @@ class Spec(_Form, frozen=True, kw_only=True):
     design: Literal["ofat", "screen"] = "ofat"
     """``screen``: all factors at once, two levels, a fraction of the combinations; then those
     that look better, one at a time."""
-    seed: int = 1
-    """Of the order of runs."""
+    seed: int = 0
+    """Of the order of runs; 0: drawn by lot when it begins, and recorded."""
 
     def __post_init__(self) -> None:
         _require(self.factors, "factors: one at least")
@@ -183,6 +186,9 @@ class Spec(_Form, frozen=True, kw_only=True):
         _require(0 <= self.warmups <= 100, "warmups: 0 to 100")
         _require(0 <= self.settle_s <= 3600, "settle_s: from 0 to an hour")
         _require(0 < self.limit_s <= 30 * 86400, "limit_s: from 0 to 30 days")
+        quiet = any(each.probes for each in self.factors)
+        probed = any(metric.probe for each in self.workloads for metric in each.metrics)
+        _require(not (quiet and probed), "probes: off leaves metrics with probe without a figure")
         for path in self.watch:
             _require(path.startswith(("/proc/", "/sys/")), f"watch: {path}: below /proc or /sys")
 

@@ -6,14 +6,14 @@ SQLite in WAL mode: what was measured before a crash is there after it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from virtboost.errors import InputError
 from virtboost.model.document import from_json, to_json
-from virtboost.prove.result import About, Run, Void
+from virtboost.prove.result import About, Block, Run
 from virtboost.prove.spec import Spec
 
 T = TypeVar("T")
@@ -21,12 +21,13 @@ T = TypeVar("T")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS experiment (
     id INTEGER PRIMARY KEY, host TEXT NOT NULL, hostname TEXT, began_at TEXT NOT NULL,
-    spec TEXT NOT NULL, published TEXT NOT NULL, ended TEXT NOT NULL, boot TEXT
+    spec TEXT NOT NULL, published TEXT NOT NULL, ended TEXT NOT NULL, boot TEXT,
+    due TEXT NOT NULL DEFAULT '[]'
 );
 CREATE TABLE IF NOT EXISTS run (
     experiment INTEGER NOT NULL REFERENCES experiment(id), document TEXT NOT NULL
 );
-CREATE TABLE IF NOT EXISTS void (
+CREATE TABLE IF NOT EXISTS block (
     experiment INTEGER NOT NULL REFERENCES experiment(id), document TEXT NOT NULL
 );
 """
@@ -78,12 +79,19 @@ class Store:
                 "UPDATE experiment SET ended = ?, boot = ? WHERE id = ?", (ended, boot, experiment)
             )
 
+    def due(self, experiment: int, trials: Sequence[str]) -> None:
+        """Keep of which trials ``activate`` is still to be run."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE experiment SET due = ? WHERE id = ?", (to_json(trials), experiment)
+            )
+
     def experiments(self) -> tuple[About, ...]:
         """Return all, oldest first."""
         with self._transaction() as database:
             rows = database.execute(
-                "SELECT id, host, hostname, began_at, spec, published, ended, boot FROM experiment "
-                "ORDER BY id"
+                "SELECT id, host, hostname, began_at, spec, published, ended, boot, due "
+                "FROM experiment ORDER BY id"
             ).fetchall()
         return tuple(
             About(
@@ -95,8 +103,9 @@ class Store:
                 published=from_json(published, dict[str, str], str(self._path)),
                 ended=ended,
                 boot=boot,
+                due=from_json(due, tuple[str, ...], str(self._path)),
             )
-            for number, host, hostname, began_at, spec, published, ended, boot in rows
+            for number, host, hostname, began_at, spec, published, ended, boot, due in rows
         )
 
     def experiment(self, number: int) -> About:
@@ -136,25 +145,25 @@ class StoredLog:
         self._experiment = experiment
         self._transaction = transaction
         self.runs = self._read("run", Run)
-        self.voids = self._read("void", Void)
+        self.blocks = self._read("block", Block)
 
     def add(self, run: Run) -> None:
         """Keep a run."""
         self.runs.append(run)
         self._write("run", run)
 
-    def void(self, void: Void) -> None:
-        """Keep that a block does not count."""
-        self.voids.append(void)
-        self._write("void", void)
+    def end(self, block: Block) -> None:
+        """Keep that a block is at its end."""
+        self.blocks.append(block)
+        self._write("block", block)
 
-    def _read(self, table: Literal["run", "void"], kind: type[T]) -> list[T]:
+    def _read(self, table: Literal["run", "block"], kind: type[T]) -> list[T]:
         query = f"SELECT document FROM {table} WHERE experiment = ? ORDER BY rowid"
         with self._transaction() as database:
             rows = database.execute(query, (self._experiment,)).fetchall()
         return [from_json(document, kind, table) for (document,) in rows]
 
-    def _write(self, table: Literal["run", "void"], value: Run | Void) -> None:
+    def _write(self, table: Literal["run", "block"], value: Run | Block) -> None:
         with self._transaction() as database:
             database.execute(
                 f"INSERT INTO {table} VALUES (?, ?)",

@@ -8,6 +8,10 @@ from virtboost.prove.contrast import Contrast
 from virtboost.prove.result import About, Decision, Experiment, Noise, Screened, Verdict
 from virtboost.prove.spec import NO_CHANGE
 from virtboost.report.columns import wrapped
+from virtboost.report.printable import printable
+
+_LONGEST = 200
+"""Characters of a line in a list."""
 
 _ALARMS = ("better", "worse", "failed")
 """What is not to be said of a host that is compared with itself."""
@@ -36,12 +40,16 @@ def list_lines(experiments: Iterable[About]) -> Iterator[str]:
     """Yield a line for each experiment."""
     for each in experiments:
         factors = ", ".join(factor.name for factor in each.spec.factors)
-        yield f"{each.id}  {each.began_at}  {each.host}  {factors}: {each.ended}"
+        text = f"{each.id}  {each.began_at}  {each.host}  {factors}: {each.ended}"
+        yield printable(text, _LONGEST)
 
 
 def contrast_lines(found: Iterable[Contrast], *, width: int) -> Iterator[str]:
     """Yield a line or two for each metric that two experiments have measured."""
-    for each in found:
+    told = list(found)
+    if not told:
+        yield "they have no factor and metric of the same names"
+    for each in told:
         text = (
             f"{each.comparison}: {each.workload} {each.metric}: {each.agreement}: "
             f"{outcome(each.first)} and {outcome(each.second)}"
@@ -85,7 +93,8 @@ def _screened(found: Screened) -> str:
 
 def _decision(decision: Decision, verdicts: Iterable[Verdict], width: int) -> Iterator[str]:
     mine = [each for each in verdicts if each.comparison == decision.trial]
-    yield f"{decision.trial}: {'keep' if decision.kept else 'do not keep'}: {decision.why}"
+    head = f"{decision.trial}: {'keep' if decision.kept else 'do not keep'}: {decision.why}"
+    yield from wrapped(head, width)
     for verdict in mine:
         yield from wrapped(_told(verdict), width, indent=2)
     if decision.published:
@@ -100,16 +109,16 @@ def _told(verdict: Verdict) -> str:
     if verdict.before is None or verdict.after is None or verdict.problem is not None:
         return head
     unit = f" {verdict.unit}" if verdict.unit else ""
-    return f"{head}: {verdict.before:.4g} -> {verdict.after:.4g}{unit}, {verdict.blocks} blocks"
+    return f"{head}: {verdict.before:.6g} -> {verdict.after:.6g}{unit}, {verdict.blocks} blocks"
 
 
 def _last(found: Experiment) -> str:
     spec, load = found.about.spec, found.self_load
     parts = [f"experiment {found.about.id}: {len(found.runs)} runs"]
     if found.voids:
-        parts.append(f"{len(found.voids)} blocks did not count, the last: {found.voids[-1].why}")
+        parts.append(f"{len(found.voids)} blocks did not count, the last: {found.voids[-1].void}")
     parts.append(
-        f"a difference that is none is called one with a chance of at most {spec.alpha:.0%}, over "
+        f"a difference that is none is called one with a chance of at most {spec.alpha:.3g}, over "
         "all factors, figures and looks"
     )
     if load is not None:

@@ -53,7 +53,7 @@ def experiment_page(found: Experiment, *, made_at: datetime) -> str:
 
 
 def _parts(found: Experiment) -> Iterator[Part]:
-    void = {(each.comparison, each.block) for each in found.voids}
+    void = {(each.comparison, each.number) for each in found.voids}
     decisions = {each.trial: each for each in found.decisions}
     for name in (NO_CHANGE, *decisions):
         runs = [run for run in found.runs if run.comparison == name]

@@ -9,11 +9,12 @@ import pytest
 
 from support.experiment import SPEC, Figure, Host, Log, carried_out, spec
 from virtboost.errors import ParseError
+from virtboost.prove import sequential
 from virtboost.prove.comparison import orders
 from virtboost.prove.conclude import winning
-from virtboost.prove.course import MOST_VOIDS
+from virtboost.prove.course import INTERRUPTED, MOST_VOIDS, Course
 from virtboost.prove.result import Experiment, Verdict
-from virtboost.prove.runner import INTERRUPTED, Measured, RebootNeeded
+from virtboost.prove.runner import Measured, RebootNeeded
 from virtboost.prove.spec import Workload
 
 
@@ -55,7 +56,7 @@ def test_lower_is_better_where_that_is_said() -> None:
 
 
 def test_runs_are_in_blocks_in_an_order_drawn_by_lot() -> None:
-    lots = orders(1, "fast")
+    lots = orders(0, "fast")
     found = [next(lots) for _ in range(40)]
     assert set(found) == {(True, False, False, True), (False, True, True, False)}
     assert 10 < sum(order[0] for order in found) < 30
@@ -198,7 +199,7 @@ def test_a_setting_that_does_not_hold_voids_the_block() -> None:
     runs: list[int] = []
     host.measure = measure  # type: ignore[method-assign]
     found = carried_out(host, spec())
-    assert [(each.block, each.why) for each in found.voids] == [(1, "drift: was '1', is '2'")]
+    assert [(each.number, each.void) for each in found.voids] == [(1, "drift: was '1', is '2'")]
     verdict = verdicts(found)["fast", "rate"]
     assert verdict.outcome == "better"
     blocks = {run.block for run in found.runs}
@@ -216,6 +217,80 @@ def test_a_setting_that_never_holds_is_given_up_on() -> None:
     found = carried_out(host, spec())
     assert len(found.voids) == MOST_VOIDS
     assert verdicts(found)["fast", "rate"].outcome == "inconclusive"
+    assert found.about.ended.startswith("fast was given up: drift: was")
+
+
+def test_a_setting_of_the_factor_that_somebody_takes_back_voids_the_block() -> None:
+    host = Host(noisy(100, 110, 1), lost="vm.swappiness: '1' was written, it says '60'")
+    found = carried_out(host, spec())
+    assert {each.void for each in found.voids} == {host.values["lost"]}
+    assert verdicts(found)["fast", "rate"].blocks == 0
+
+
+def test_a_difference_within_the_margin_is_none_however_sure_it_is() -> None:
+    found = carried_out(Host(noisy(100, 100.1, 0.01)), spec())
+    verdict = verdicts(found)["fast", "rate"]
+    assert verdict.outcome == "no difference"
+    assert verdict.effect == pytest.approx(0.1, abs=0.02)
+    assert not found.decisions[0].kept
+
+
+def test_a_count_of_nothing_is_no_difference() -> None:
+    found = carried_out(Host(lambda on: 0.0), spec())
+    assert verdicts(found)["fast", "rate"].outcome == "no difference"
+    assert verdicts(found)["fast", "rate"].blocks == 6
+
+
+def test_a_guard_that_may_be_worse_holds_a_factor_back() -> None:
+    """Its figures are those of a coin: nobody can tell."""
+    text = SPEC.replace(
+        "unit: MB/s}]", "unit: MB/s}, {name: tail, pattern: '(x)', better: lower, guard: true}]"
+    )
+    chance = random.Random(5)
+    host = Host(noisy(100, 120, 1))
+    plain = host.measure
+
+    def measure(workload: Workload) -> Measured:
+        made = plain(workload)
+        return made._replace(figures=made.figures | {"tail": chance.choice((1.0, 100.0))})
+
+    host.measure = measure  # type: ignore[method-assign]
+    found = carried_out(host, spec(text))
+    assert verdicts(found)["fast", "rate"].outcome == "better"
+    assert found.decisions[0].why == ("copy tail (guard): it cannot be told that it is not worse")
+    assert winning(found).changes == ()
+
+
+def test_of_two_that_set_the_same_the_better_one_is_kept() -> None:
+    two = SPEC.replace(
+        "workloads:",
+        "- {name: more, changes: [{kind: sysctl, name: vm.swappiness, value: '9'}]}\nworkloads:",
+    )
+    truth = {(): 100.0, ("fast",): 110.0, ("more",): 120.0}
+    chance = random.Random(3)
+    found = carried_out(Host(lambda on: truth[tuple(on)] + chance.gauss(0, 1)), spec(two))
+    assert [each.kept for each in found.decisions] == [True, True]
+    assert [getattr(each, "value", None) for each in winning(found).changes] == ["9"]
+
+
+def test_runs_stay_with_their_factor_where_the_rule_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    two = SPEC.replace(
+        "workloads:",
+        "- {name: more, changes: [{kind: sysctl, name: vm.stat_interval, value: '9'}]}\nworkloads:",
+    )
+    truth = {(): 100.0, ("fast",): 110.0, ("more",): 120.0}
+    chance, log = random.Random(3), Log()
+    asked = spec(two)
+    carried_out(Host(lambda on: truth[tuple(on)] + chance.gauss(0, 2)), asked, log)
+    monkeypatch.setattr(sequential, "SPENDING", 4.0)
+    course = Course(asked)
+    assert course.replay(log.runs, log.blocks) == []
+    about = carried_out(Host(lambda on: 1.0), spec()).about
+    told = verdicts(course.experiment(about, log.runs, log.blocks))
+    assert told["fast", "rate"].after == pytest.approx(110, abs=2)
+    assert told["more", "rate"].after == pytest.approx(120, abs=2)
 
 
 def test_an_interrupted_experiment_goes_on_with_a_new_block() -> None:
@@ -233,7 +308,7 @@ def test_an_interrupted_experiment_goes_on_with_a_new_block() -> None:
         carried_out(Host(figure), spec(), log)
     assert len(log.runs) == 10
     found = carried_out(Host(figure), spec(), log)
-    assert [(each.block, each.why) for each in found.voids] == [(2, INTERRUPTED)]
+    assert [(each.number, each.void) for each in found.voids] == [(2, INTERRUPTED)]
     assert verdicts(found)["fast", "rate"].outcome == "better"
     assert {run.block for run in found.runs} == set(
         range(verdicts(found)["fast", "rate"].blocks + 1)
@@ -301,6 +376,11 @@ def test_its_own_load_is_what_it_took_in_the_time_of_the_runs() -> None:
         (("command: [run]", "command: [run]\n  options: {a: 1}"), "options are for use"),
         (("name: fast", "name: A/A"), "A/A is the host against itself"),
         (("name: fast", "name: a=b"), "a name without '='"),
+        (("name: fast", "name: ''"), "a name without '='"),
+        (
+            ("changes: [{kind: sysctl, name: vm.swappiness, value: '1'}]", "levels: {a: []}"),
+            "a name and changes for each",
+        ),
         (("name: fast", "name: fast, item: x"), "one of plan, item, changes, levels and probes"),
         (("factors:", "blocks: 3\nfactors:"), "blocks: 6 to 200"),
         (("null_blocks: 0", "null_blocks: 3"), "null_blocks: 0, or 6 to 200"),

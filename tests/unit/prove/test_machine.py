@@ -30,6 +30,7 @@ FILES = {
     f"{HWMON}2/power1_input": "30000000",
     f"{RAPL}:0/name": "package-0",
     f"{RAPL}:0/energy_uj": "1500000",
+    f"{RAPL}:0/max_energy_range_uj": "262143328850",
     f"{RAPL}:0:0/name": "core",
     f"{RAPL}:0:0/energy_uj": "900000",
     f"{RAPL}:1/name": "package-1",
@@ -48,6 +49,7 @@ def test_every_figure() -> None:
         temperature_c=63.25,
         pressure_percent={"cpu": 1.53},
         energy_j=4.0,
+        energy_range_j=262143.32885,
         power_w=120.0,
     )
 

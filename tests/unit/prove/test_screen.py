@@ -43,6 +43,7 @@ def many(**more: object) -> Spec:
         for name in NAMES
     )
     text = SPEC.replace(SPEC[: SPEC.index("workloads:")], f"factors:\n{factors}")
+    text = text.replace("null_blocks: 0\n", "") if "null_blocks" in more else text
     return spec(text, design="screen", **more)
 
 
@@ -68,8 +69,23 @@ def test_it_finds_who_matters_and_each_is_confirmed_alone() -> None:
     assert kept == ["a"]
 
 
-def test_where_a_run_fails_nothing_is_said_of_its_workload() -> None:
+@pytest.mark.parametrize("matter", ["ab", "abcd", "abcdefg"])
+def test_where_most_factors_matter_they_are_found(matter: str) -> None:
+    """Lenth's margin takes most effects for noise; the host against itself tells what is."""
+    rng = np.random.default_rng(2)
+
+    def figure(on: Sequence[str]) -> float:
+        return float(100 + 8 * sum(name in on for name in matter) + rng.normal(0, 0.5))
+
+    found = carried_out(Host(figure), many(null_blocks=8))
+    assert {each.trial for each in found.screened if each.promising} >= set(matter)
+    assert {each.trial for each in found.decisions if each.kept} == set(matter)
+
+
+def test_where_a_run_fails_all_are_compared() -> None:
+    """A screening with a hole says nothing; alone, each says what it does."""
     found = carried_out(Host(lambda on: "exit status 1" if "a" in on else 1.0), many())
     assert found.screened == ()
-    assert found.decisions == ()
-    assert sum(run.problem is not None for run in found.runs) == 8
+    assert [each.trial for each in found.decisions] == list(NAMES)
+    assert found.decisions[0].why == "copy rate: failed"
+    assert found.decisions[1].why == "no difference"
