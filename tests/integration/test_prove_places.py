@@ -43,7 +43,7 @@ def before() -> Iterator[str]:
 
 
 def asked(before: str, at: str = "", more: str = "true") -> str:
-    return SPEC.format(value=int(before) + 9, at=at, more=more)
+    return SPEC.format(value=2 * int(before), at=at, more=more)
 
 
 def test_a_host_over_ssh(before: str, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_host_over_ssh(before: str, tmp_path: Path) -> None:
     with serving(tmp_path, {"plain": ""}) as server:
         found = Prover(tmp_path, server.config).prove(asked(before), "-H", "ssh://plain")
     (verdict,) = found["verdicts"]
-    assert (verdict["outcome"], verdict["effect"]) == ("better", 9)
+    assert (verdict["outcome"], verdict["effect"]) == ("better", int(before))
     assert found["about"]["host"] == "ssh://plain"
     assert found["self_load"]["context_switches_per_s"] is None
     assert found["self_load"]["cpu_percent"] > 0
@@ -63,7 +63,7 @@ def test_a_client_over_ssh(before: str, tmp_path: Path) -> None:
     with serving(tmp_path, {"client": ""}) as server:
         found = Prover(tmp_path, server.config).prove(asked(before, at="ssh://client"))
         assert server.seen("Starting session") >= 24
-    assert found["verdicts"][0]["effect"] == 9
+    assert found["verdicts"][0]["effect"] == int(before)
 
 
 def test_a_lost_connection_is_no_figure_and_the_next_start_undoes_first(
@@ -97,7 +97,7 @@ def test_a_container(engines: Engines, before: str, tmp_path: Path) -> None:
         engines.docker("exec", "vb-prove", "sh", "-c", "echo 5 > /only-here")
         more = "[ $(cat /only-here) = 5 ]"
         found = Prover(tmp_path).prove(asked(before, at="container:vb-prove", more=more))
-        assert found["verdicts"][0]["effect"] == 9
+        assert found["verdicts"][0]["effect"] == int(before)
     finally:
         engines.remove("vb-prove")
 
