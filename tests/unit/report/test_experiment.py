@@ -34,7 +34,7 @@ def test_what_was_published_stands_beside_what_is_here() -> None:
 def test_noise_verdict_and_load_are_told() -> None:
     lines = "\n".join(experiment_lines(found(120), width=300))
     assert re.search(
-        r"noise of copy rate: runs vary by [12]\.\d %; an effect of [12]\.\d+ % is", lines
+        r"noise of copy rate: runs vary by [12]\.\d %; an effect of \d\.\d+ % is", lines
     )
     assert "fast: keep: copy rate: better" in lines
     assert re.search(
