@@ -120,8 +120,6 @@ class _Encoder:
         self._protocol = self._exactly(f"{self._version}.proto")
 
     def encoded(self, *, epoch: int, lease_ns: int, slot: int, peer: int) -> Encoded:
-        if self._moved.pop > 1:
-            raise self._refused(10, "more than one tunnel header")
         key = self._key()
         value = abi.Entry(epoch=epoch, lease_ns=lease_ns, slot=slot, peer=peer)
         self._guard(value)

@@ -140,8 +140,6 @@ def offloaded(entry: IntegratedEntry, nic: Nic) -> OffloadedEntry:
     device = entry.ports[1] if moved.pop else entry.in_port
     reasons = list(_unable(moved, nic))
     words: list[str] = []
-    if moved.pop > 1:
-        reasons.append("more than one tunnel header")
     try:
         words = [*_matches(entry), *_actions(entry)]
     except _Unfit as unfit:

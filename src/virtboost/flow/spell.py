@@ -76,7 +76,7 @@ def _signs(names: Mapping[str, int], number: int, mask: int) -> str:
 def actions(moved: Transposition) -> Iterator[str]:
     """Yield what an entry does, in its order."""
     if moved.pop:
-        yield f"pop {moved.pop} tunnel header{'s' if moved.pop > 1 else ''}"
+        yield "pop 1 tunnel header"
     if moved.pop_vlan:
         yield "pop_vlan"
     for each in moved.rewrites:

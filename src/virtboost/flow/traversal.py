@@ -225,7 +225,9 @@ class Traversal:
 
     def tnl_pop(self, argument: str, place: Place) -> bool:
         """Take the tunnel's header off."""
-        if self._record.level + 1 >= len(self._packet.headers):
+        if self._record.level:
+            raise Refused(19, place, "a second one: both outer headers would bear one name")
+        if len(self._packet.headers) == 1:
             raise Refused(19, place, "the packet given has no inner header")
         self._record.require_known("tunnel.tun_id")
         self._record.pop(argument)

@@ -144,3 +144,24 @@ def test_a_mark_that_the_host_may_have_set_is_not_taken_for_none() -> None:
     found = compose(packet_of(RIGHT), Datapath(read_flows(lines, "dump")))
     assert isinstance(found, Refusal)
     assert (found.reason, found.detail) == (23, "skb_mark")
+
+
+TWICE = (
+    f"recirc_id(0),in_port(p0),eth_type(0x0800),ipv4(frag=no), {COUNTERS}, actions:tnl_pop(vx)",
+    f"recirc_id(0),in_port(vx),eth_type(0x0800),ipv4(frag=no), {COUNTERS}, actions:tnl_pop(vy)",
+    f"recirc_id(0),in_port(vy),eth_type(0x0800),ipv4(frag=no), {COUNTERS}, actions:v2",
+)
+
+
+def test_a_tunnel_in_a_tunnel_is_refused() -> None:
+    """Fields of both outer headers would be guarded under one name."""
+    outer = "eth_type(0x0800),ipv4(src=1.1.1.1,dst=2.2.2.2,proto=17,tos=0,ttl=64,frag=no),udp(src=1,dst=4789),"
+    tunnel = "tunnel(tun_id=0x1)"
+    inner = "eth_type(0x0800),ipv4(src=10.0.0.1,dst=10.0.0.2,proto=6,tos=0,ttl=64,frag=no),tcp(src=1,dst=2)"
+    packet = packet_of(f"in_port(p0),{outer}{tunnel}+ {outer}{tunnel}+ {inner}")
+    found = compose(packet, Datapath(list(read_flows(TWICE, "dump"))))
+    assert isinstance(found, Refusal)
+    assert (found.reason, found.detail) == (
+        19,
+        "a second one: both outer headers would bear one name",
+    )
