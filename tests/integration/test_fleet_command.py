@@ -82,6 +82,20 @@ def test_files_with_a_recording(tmp_path: Path) -> None:
     assert folder["totals"]["servers"] == 1
 
 
+def test_objectives(tmp_path: Path) -> None:
+    """Two on one server leave 3 pCPUs and 6 GiB, and nothing fits there: on two, one more does."""
+    (tmp_path / "fleet.csv").write_text("CPU1,RAM1\n11,22\n11,22\n")
+    (tmp_path / "requests.csv").write_text("flavor_vcpus,flavor_ram,numa\n4,8,1\n4,8,1\n")
+    words = ("--fleet", tmp_path / "fleet.csv", "--requests", tmp_path / "requests.csv", "--online")
+    assert "placed on 1 of 2 servers" in told(*words, status=0)
+    said = told(*words, "--objective", "stranded", status=0)
+    assert "placed on 2 of 2 servers" in said
+    assert "stranded: 0 pCPUs and 0" in said
+    assert "'money' is not one of 'servers', 'stranded'" in " ".join(
+        told(*words, "--objective", "money", status=2).replace("│", " ").split()
+    )
+
+
 @pytest.mark.parametrize(
     ("fleet", "requests", "problem"),
     [

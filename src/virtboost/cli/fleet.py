@@ -11,7 +11,7 @@ from virtboost.cli.userfile import read_text
 from virtboost.errors import InputError
 
 if TYPE_CHECKING:
-    from virtboost.model.fleet_plan import FleetPlan, FleetRequest, FleetServer
+    from virtboost.model.fleet_plan import FleetPlan, FleetRequest, FleetServer, Objective
 
 REFUSED = 1
 """Exit status where a request has no place."""
@@ -29,6 +29,7 @@ def plan_fleet(
     *,
     online: bool,
     headroom: float,
+    objective: Objective,
     explain: str | None,
     json: bool,
 ) -> int:
@@ -42,7 +43,7 @@ def plan_fleet(
 
     servers, asked = _servers(fleet), _requests(requests)
     place = place_one_by_one if online else place_batch
-    made = place(servers, asked, headroom=headroom)
+    made = place(servers, asked, headroom=headroom, objective=objective)
     if json:
         sys.stdout.write(to_json(made) + "\n")
     elif explain is not None:

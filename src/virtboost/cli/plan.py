@@ -11,6 +11,7 @@ import typer
 from virtboost.cli.emit import Emitted, print_emitted
 from virtboost.cli.hosts import AsJson, readers
 from virtboost.errors import InputError
+from virtboost.model.fleet_plan import Objective
 
 if TYPE_CHECKING:
     from virtboost.model.host import Host
@@ -96,6 +97,14 @@ def plan(
     headroom: Annotated[
         float, typer.Option(min=0, max=1, help="Share of every node that stays free.")
     ] = 0.0,
+    objective: Annotated[
+        Objective,
+        typer.Option(
+            "--objective",
+            help="Of a fleet with room for all: few servers, or little that is left where nothing "
+            "fits any more, on some more servers.",
+        ),
+    ] = Objective.SERVERS,
     explain: Annotated[
         str | None,
         typer.Option("--explain", metavar="REQUEST", help="Say where it goes, or why nowhere."),
@@ -112,7 +121,13 @@ def plan(
         if fleet is None or requests is None or workload is not None or running:
             raise InputError("plan: --fleet SERVERS goes with --requests FILE, and nothing else")
         return plan_fleet(
-            fleet, requests, online=online, headroom=headroom, explain=explain, json=json
+            fleet,
+            requests,
+            online=online,
+            headroom=headroom,
+            objective=objective,
+            explain=explain,
+            json=json,
         )
     from virtboost.cli.userfile import write_document
     from virtboost.plan.plan import plan_host

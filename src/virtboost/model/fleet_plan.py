@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal
 
 from msgspec import Struct
@@ -13,6 +14,16 @@ Strategy = Literal["affinity", "anti-affinity", "fault_domain"]
 of those servers has room.  ``anti-affinity``: no two on one server.  ``fault_domain``: two of
 different domains never share a server; two of one domain may.
 """
+
+
+class Objective(StrEnum):
+    """What counts most where all requests have a place."""
+
+    SERVERS = "servers"
+    """Few servers are used."""
+
+    STRANDED = "stranded"
+    """Little is left where nothing fits any more, on a few more servers if need be."""
 
 
 Name = str | int

@@ -13,6 +13,7 @@ from virtboost.model.host import Host
 from virtboost.model.workload import GuestRequest
 from virtboost.plan.density import Mender, Occupied, flavor_now, hindrance_of, occupied
 from virtboost.plan.fleet import Fleet
+from virtboost.plan.fleet_moves import MovableFleet
 from virtboost.plan.fleet_score import Flavor
 from virtboost.plan.running import running_workload
 
@@ -49,7 +50,7 @@ def _emptied(
     """
     if len(hosts) < 2:
         return (), ()
-    fleet = Fleet([host.left() for host in hosts])
+    fleet = MovableFleet([host.left() for host in hosts])
     fleet.expect(flavors)
     movable = []
     for number, (host, requests) in enumerate(zip(hosts, guests, strict=True)):

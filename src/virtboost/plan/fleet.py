@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import combinations, takewhile
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +46,9 @@ REWEIGH = 50
 """Decisions between two countings of the slots of all servers."""
 
 
-class _Held(NamedTuple):
+class Held(NamedTuple):
+    """A guest, and where it is."""
+
     request: FleetRequest
     server: int
     nodes: tuple[int, ...]
@@ -61,6 +63,7 @@ class Fleet:
         *,
         headroom: float = 0.0,
         stranded: float = STRANDED,
+        unusable: float = 0.0,
     ) -> None:
         """Begin with servers and what they have left.
 
@@ -69,6 +72,8 @@ class Fleet:
             headroom: Share of each node's pCPUs and memory that stays free, 0 to 1.
             stranded: Slots that a stranded pCPU costs: more strands less, less is more requests
                 that fit where the fleet is short.
+            unusable: Slots that a pCPU costs on a node where nothing fits any more, beside what
+                is stranded there: what is left is good for something, on a few more servers.
 
         Raises:
             InputError: There is none, or two have one name.
@@ -90,7 +95,9 @@ class Fleet:
         self._arch = np.array([server.arch or "" for server in servers])
         self._generation = np.array([server.generation or "" for server in servers])
         self._price = stranded
-        self._held: dict[Name, _Held] = {}
+        self.unusable_price = unusable
+        """Slots that a pCPU costs where nothing fits any more; what is placed next heeds it."""
+        self._held: dict[Name, Held] = {}
         self._groups: defaultdict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
         self._guests = np.zeros(len(servers), np.intp)
         self._asked: Counter[Flavor] = Counter()
@@ -133,7 +140,7 @@ class Fleet:
         _require(request, self._held)
         self._asked.setdefault(flavor_of(request), 1)
         self._shapes[server] = len(self.servers) + server
-        self._add(flavor_of(request), _Held(request, server, nodes), 1)
+        self._add(flavor_of(request), Held(request, server, nodes), 1)
         self._put(request, flavor_of(request), server, nodes)
         self._guests[server] += 1
 
@@ -152,65 +159,7 @@ class Fleet:
         held = self._held.pop(name)
         self._add(flavor_of(held.request), held, 1)
         if held.request.strategy:
-            self._groups[_group(held.request)].remove((held.server, held.request.domain))
-
-    def empty(self, server: int, most: float = np.inf) -> bool:
-        """Move every guest of a server to others that hold some; all of them, or none.
-
-        A guest with affinity goes to a server of its group only.
-
-        Args:
-            server: Its number.
-            most: How many more pCPUs may be stranded for it; no server is emptied for more.
-        """
-        most += self._stranded()
-        held = [each for each in self._held.values() if each.server == server]
-        shut = ~self.used
-        shut[server] = True
-        for each in held:
-            self.release(each.request.name)
-        kept = self._cpus[shut].copy()
-        self._cpus[shut] = 0
-        moved = list(takewhile(self._moves, sorted(held, key=_size, reverse=True)))
-        self._cpus[shut] = kept
-        if len(moved) == len(held) and self._stranded() <= most:
-            return True
-        for each in moved:
-            self.release(each.request.name)
-        for each in held:
-            self._put(each.request, flavor_of(each.request), each.server, each.nodes)
-        return False
-
-    def _stranded(self) -> float:
-        used = self.used
-        node = fleet_score.stranded(self._cpus[used], self._memory[used], self._asked)
-        return float(node.sum())
-
-    def _moves(self, held: _Held) -> bool:
-        """Place a guest that was taken away, where there is room; with affinity, by its group."""
-        request, flavor = held.request, flavor_of(held.request)
-        feasible = self._rooms(flavor) & self._allowed(request)[:, None]
-        if request.strategy == "affinity":
-            feasible &= self._with_group(request)[:, None]
-        if not feasible.any():
-            return False
-        self._put(request, flavor, *self._best(flavor, feasible))
-        return True
-
-    def gather(self) -> bool:
-        """Move guests with affinity to a server of their group that has room; tell whether any."""
-        moved = False
-        for held in list(self._held.values()):
-            group = self._groups.get(_group(held.request), [])
-            alone = sum(row == held.server for row, _ in group) == 1 < len(group)
-            if held.request.strategy != "affinity" or not alone:
-                continue
-            self.release(held.request.name)
-            if self._moves(held):
-                moved = True
-            else:
-                self._put(held.request, flavor_of(held.request), held.server, held.nodes)
-        return moved
+            self._groups[group_of(held.request)].remove((held.server, held.request.domain))
 
     def guests(self, server: int) -> tuple[FleetRequest, ...]:
         """Return the guests that were placed on a server."""
@@ -257,7 +206,7 @@ class Fleet:
         met = np.ones(len(self.servers), bool)
         if request.strategy in ("anti-affinity", "fault_domain"):
             apart = request.strategy == "anti-affinity"
-            members = self._groups.get(_group(request), [])
+            members = self._groups.get(group_of(request), [])
             met[[row for row, domain in members if apart or domain != request.domain]] = False
         return met
 
@@ -270,7 +219,7 @@ class Fleet:
 
     def _with_group(self, request: FleetRequest) -> Flags:
         here = np.zeros(len(self.servers), bool)
-        here[[row for row, _ in self._groups.get(_group(request), [])]] = True
+        here[[row for row, _ in self._groups.get(group_of(request), [])]] = True
         return here
 
     def _rooms(self, flavor: Flavor) -> Flags:
@@ -282,7 +231,7 @@ class Fleet:
         """Return the server and nodes that cost least; the first of equals."""
         rows = self._distinct(feasible)
         cost = self._loss(flavor, rows) + self._sets.detour(rows, flavor.cells)
-        cost += self._price * self._stranding(flavor, rows)
+        cost += self._waste(flavor, rows)
         cost -= OPEN_LARGE * np.where(self.used[rows], 0, self._worth[rows])[:, None]
         cost[~feasible[rows]] = np.inf
         row, number = divmod(int(np.argmin(cost)), cost.shape[1])
@@ -313,15 +262,22 @@ class Fleet:
                 lost[:, number] += weight * (slots - fleet_score.slots(left, other.cells))
         return lost
 
-    def _stranding(self, flavor: Flavor, rows: Rows) -> Counts:
-        """Return (row, set of nodes) -> pCPUs that a guest strands, and what opening costs."""
+    def _waste(self, flavor: Flavor, rows: Rows) -> Counts:
+        """Return (row, set of nodes) -> slots that what a guest leaves to no use costs.
+
+        And what opening a server costs, with what is stranded on it from the first.
+        """
         cpus, memory = self._cpus[rows], self._memory[rows]
+        left = (cpus - flavor.vcpus, memory - flavor.memory_bytes)
         before = fleet_score.stranded(cpus, memory, self._asked)
-        cpus, memory = cpus - flavor.vcpus, memory - flavor.memory_bytes
-        after = fleet_score.stranded(cpus, memory, self._asked)
+        more = self._price * (fleet_score.stranded(*left, self._asked) - before)
+        if self.unusable_price:
+            now = fleet_score.unusable(cpus, memory, self._asked)
+            then = fleet_score.unusable(*left, self._asked)
+            more += self.unusable_price * (then - now)
         opening = np.where(self.used[rows], 0, before.sum(1) + OPENING_PCPUS)
-        more: Counts = self._sets.sum(after - before, flavor.cells) + opening[:, None]
-        return more
+        waste: Counts = self._sets.sum(more, flavor.cells) + self._price * opening[:, None]
+        return waste
 
     def _weighed(self) -> list[tuple[Flavor, float]]:
         """Return the flavors with their weights, counted anew now and then."""
@@ -335,14 +291,14 @@ class Fleet:
     def _put(
         self, request: FleetRequest, flavor: Flavor, server: int, nodes: tuple[int, ...]
     ) -> FleetAssignment:
-        held = _Held(request, server, nodes)
+        held = Held(request, server, nodes)
         self._held[request.name] = held
         self._add(flavor, held, -1)
         if request.strategy:
-            self._groups[_group(request)].append((server, request.domain))
+            self._groups[group_of(request)].append((server, request.domain))
         return self._assignment(held)
 
-    def _assignment(self, held: _Held) -> FleetAssignment:
+    def _assignment(self, held: Held) -> FleetAssignment:
         server = self.servers[held.server]
         vcpus, memory_bytes, _ = flavor_of(held.request)
         cells = tuple(
@@ -351,7 +307,7 @@ class Fleet:
         )
         return FleetAssignment(request=held.request.name, server=server.name, cells=cells)
 
-    def _add(self, flavor: Flavor, held: _Held, sign: int) -> None:
+    def _add(self, flavor: Flavor, held: Held, sign: int) -> None:
         for node in held.nodes:
             self._cpus[held.server, node] += sign * flavor.vcpus
             self._memory[held.server, node] += sign * flavor.memory_bytes
@@ -430,12 +386,7 @@ def flavor_of(request: FleetRequest) -> Flavor:
     return Flavor(-(-request.vcpus // cells), -(-request.memory_bytes // cells), cells)
 
 
-def _size(held: _Held) -> tuple[int, int, int]:
-    """Return what makes a guest hard to place: two nodes first, then memory."""
-    return held.request.cells, held.request.memory_bytes, held.request.vcpus
-
-
-def _require(request: FleetRequest, held: dict[Name, _Held]) -> None:
+def _require(request: FleetRequest, held: dict[Name, Held]) -> None:
     if request.name in held:
         raise InputError(f"fleet: guest {request.name} is there already")
     if min(request.vcpus, request.memory_bytes, request.cells) < 1:
@@ -450,5 +401,6 @@ def _same(values: NDArray[np.str_], wanted: str | None) -> Flags:
     return np.ones(len(values), bool) if wanted is None else np.asarray(values == wanted)
 
 
-def _group(request: FleetRequest) -> tuple[str, str]:
+def group_of(request: FleetRequest) -> tuple[str, str]:
+    """Return what tells one group from another: names are of one strategy."""
     return (request.strategy or "", request.group)

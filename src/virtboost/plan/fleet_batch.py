@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from virtboost.model.fleet_plan import (
     FleetServer,
     FleetTotals,
     Name,
+    Objective,
 )
 from virtboost.plan.fleet import OPENING_PCPUS, STRANDED, Fleet, flavor_of
+from virtboost.plan.fleet_moves import UNUSABLE, MovableFleet
 from virtboost.plan.fleet_score import Flags
 
 Free = dict[Name, dict[int, list[int]]]
@@ -26,20 +29,32 @@ Free = dict[Name, dict[int, list[int]]]
 Outcome = FleetAssignment | FleetRefusal
 
 
+_UNUSABLE = {Objective.SERVERS: 0.0, Objective.STRANDED: UNUSABLE}
+"""Slots that a pCPU costs on a node where nothing fits any more."""
+
+
 def place_one_by_one(
-    servers: Sequence[FleetServer], requests: Sequence[FleetRequest], *, headroom: float = 0.0
+    servers: Sequence[FleetServer],
+    requests: Sequence[FleetRequest],
+    *,
+    headroom: float = 0.0,
+    objective: Objective = Objective.SERVERS,
 ) -> FleetPlan:
     """Place requests as they come, without a look at the later ones; nobody moves.
 
     Raises:
         InputError: Two have one name, or a size is none.
     """
-    fleet = Fleet(servers, headroom=headroom)
+    fleet = Fleet(servers, headroom=headroom, unusable=_UNUSABLE[objective])
     return plan_of(fleet, requests, [fleet.place(request) for request in requests])
 
 
 def place_batch(
-    servers: Sequence[FleetServer], requests: Sequence[FleetRequest], *, headroom: float = 0.0
+    servers: Sequence[FleetServer],
+    requests: Sequence[FleetRequest],
+    *,
+    headroom: float = 0.0,
+    objective: Objective = Objective.SERVERS,
 ) -> FleetPlan:
     """Place requests that are all known: as many as may be, and then with little waste.
 
@@ -49,15 +64,20 @@ def place_batch(
     Raises:
         InputError: Two have one name, or a size is none.
     """
-    fleet, refused = first = _tried(servers, requests, headroom, _as_asked, STRANDED)
+    way = _Way(_as_asked, STRANDED, _UNUSABLE[objective])
+    fleet, refused = first = _tried(servers, requests, headroom, way)
     if refused:
-        more = (_tried(servers, requests, headroom, *way) for way in _WHEN_SHORT)
+        more = (_tried(servers, requests, headroom, way) for way in _WHEN_SHORT)
         fleet, refused = min(
             (first, *more), key=lambda each: (len(each[1]), int(each[0].used.sum()))
         )
-    _consolidate(fleet, math.inf if refused else OPENING_PCPUS)
+    most = math.inf if refused else OPENING_PCPUS
+    _consolidate(fleet, most)
     while refused and _retried(fleet, requests, refused):
-        _consolidate(fleet, math.inf)
+        _consolidate(fleet, most)
+    fleet.unusable_price = UNUSABLE
+    while fleet.relieve():
+        _consolidate(fleet, most)
     placed = {each.request: each for each in fleet.assignments()}
     return plan_of(fleet, requests, [placed.get(r.name) or refused[r.name] for r in requests])
 
@@ -77,20 +97,28 @@ def _small_first(request: FleetRequest) -> tuple[int, ...]:
 STRANDED_WHEN_SHORT = 0.02
 """Slots that a stranded pCPU costs where small guests come first, for the most of them."""
 
-_WHEN_SHORT = ((_large_first, STRANDED), (_small_first, STRANDED_WHEN_SHORT))
-"""Other orders for a fleet without room for all, and the price of what is stranded."""
+
+class _Way(NamedTuple):
+    """In which order guests are placed, and the prices of what is stranded and unusable then."""
+
+    order: Callable[[FleetRequest], tuple[int, ...]]
+    stranded: float = STRANDED
+    unusable: float = 0.0
+
+
+_WHEN_SHORT = (_Way(_large_first), _Way(_small_first, STRANDED_WHEN_SHORT))
+"""Other ways for a fleet without room for all."""
 
 
 def _tried(
     servers: Sequence[FleetServer],
     requests: Sequence[FleetRequest],
     headroom: float,
-    order: Callable[[FleetRequest], tuple[int, ...]],
-    stranded: float,
-) -> tuple[Fleet, dict[Name, FleetRefusal]]:
-    fleet = Fleet(servers, headroom=headroom, stranded=stranded)
+    way: _Way,
+) -> tuple[MovableFleet, dict[Name, FleetRefusal]]:
+    fleet = MovableFleet(servers, headroom=headroom, stranded=way.stranded, unusable=way.unusable)
     fleet.expect(Counter(map(flavor_of, requests)))
-    made = [fleet.place(request) for request in sorted(requests, key=order)]
+    made = [fleet.place(request) for request in sorted(requests, key=way.order)]
     return fleet, {each.request: each for each in made if isinstance(each, FleetRefusal)}
 
 
@@ -106,7 +134,7 @@ def _retried(
     return found
 
 
-def _consolidate(fleet: Fleet, most: float) -> None:
+def _consolidate(fleet: MovableFleet, most: float) -> None:
     """Empty servers, those with the fewest guests first, until none can be emptied.
 
     Each may strand so many pCPUs more on the others.

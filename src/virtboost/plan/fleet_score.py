@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection
 from typing import NamedTuple
@@ -44,11 +45,30 @@ def stranded(cpus: Counts, memory: Counts, asked: Collection[Flavor]) -> Counts:
     The pCPUs that would be left if all guests were those with the least memory for each, or the
     memory left if all were those with the most.  A pCPU's worth of memory is halfway between.
     """
-    ratios = [flavor.memory_bytes / flavor.vcpus for flavor in asked]
-    least, most = min(ratios), max(ratios)
+    least, most = _proportions(asked)
     idle = np.maximum(memory - cpus * most, 0) / ((least + most) / 2)
     pcpus: Counts = np.maximum(cpus - memory / least, 0) + idle
     return pcpus
+
+
+def unusable(cpus: Counts, memory: Counts, asked: Collection[Flavor]) -> Counts:
+    """Return what is free of each node where no cell of any flavor fits, in pCPUs.
+
+    The pCPUs, or the memory if it is worth more; a pCPU's worth as in ``stranded``.
+    """
+    fits, smallest = np.zeros(cpus.shape, bool), math.inf
+    for vcpus, memory_bytes in sorted({flavor[:2] for flavor in asked}):
+        if memory_bytes < smallest:
+            fits |= (cpus >= vcpus) & (memory >= memory_bytes)
+            smallest = memory_bytes
+    least, most = _proportions(asked)
+    return np.where(fits, 0, np.maximum(cpus, memory / ((least + most) / 2)))
+
+
+def _proportions(asked: Collection[Flavor]) -> tuple[float, float]:
+    """Return the least and the most bytes of memory that a flavor has for each vCPU."""
+    ratios = [flavor.memory_bytes / flavor.vcpus for flavor in asked]
+    return min(ratios), max(ratios)
 
 
 def demand(asked: Counter[Flavor]) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.fleet_bound import least_beyond_any_mix
-from support.fleet_peers import BestFit, FirstFit, placed_by
+from support.fleet_peers import BestFit, FirstFit, VmAgent, placed_by
 from support.fleets import judged, requests, servers
 from virtboost.errors import InputError
 from virtboost.model.document import to_json
@@ -23,12 +23,15 @@ from virtboost.model.fleet_plan import (
     FleetRefusal,
     FleetRequest,
     FleetServer,
+    FleetTotals,
+    Objective,
     ServerNode,
     Strategy,
 )
 from virtboost.plan import fleet_score
 from virtboost.plan.fleet import Fleet
 from virtboost.plan.fleet_batch import place_batch, place_one_by_one
+from virtboost.plan.fleet_moves import MovableFleet
 from virtboost.plan.fleet_score import Flavor
 
 GIB = 1 << 30
@@ -163,6 +166,27 @@ def test_what_no_mix_could_use(node: tuple[int, int], pcpus: float) -> None:
     assert fleet_score.stranded(cpus, memory, (LEAN, RICH)).tolist() == [[pcpus]]
 
 
+@pytest.mark.parametrize(
+    ("node", "pcpus"),
+    [
+        ((3, 30), 10),  # a pCPU is worth 3 GiB
+        ((8, 7), 8),
+        ((4, 8), 0),
+        ((40, 8), 0),  # though 36 of them are stranded
+        ((0, 0), 0),
+    ],
+)
+def test_what_is_left_where_nothing_fits(node: tuple[int, int], pcpus: float) -> None:
+    cpus, memory = np.array([[float(node[0])]]), np.array([[float(node[1] * GIB)]])
+    assert fleet_score.unusable(cpus, memory, (RICH, LEAN)).tolist() == [[pcpus]]
+
+
+def test_a_size_that_is_smaller_in_one_thing_only_has_room_too() -> None:
+    sizes = (Flavor(1, 8 * GIB, 1), Flavor(4, 2 * GIB, 1), Flavor(4, 8 * GIB, 1))
+    cpus, memory = np.array([[1.0, 4.0, 3.0]]), np.array([[8.0, 2.0, 7.0]]) * GIB
+    assert (fleet_score.unusable(cpus, memory, sizes) > 0).tolist() == [[False, False, True]]
+
+
 def test_guests_rich_in_memory_meet_servers_rich_in_memory() -> None:
     """All four have room in this way only: first fit has 4 pCPUs over on the lean server."""
     fleet = Fleet([server("lean", (8, 16)), server("rich", (8, 32))])
@@ -182,7 +206,7 @@ def test_a_server_is_opened_rather_than_much_stranded_and_for_nothing_else() -> 
 
 def test_a_server_is_not_emptied_for_more_than_it_may_strand() -> None:
     """The guest of 16 GiB leaves ``lean`` 8 pCPUs with 8 GiB: 4 of them have none."""
-    fleet = Fleet([server("lean", (16, 32)), server("rich", (4, 16))])
+    fleet = MovableFleet([server("lean", (16, 32)), server("rich", (4, 16))])
     fleet.expect(Counter({LEAN: 1, RICH: 1}))
     for number, memory in enumerate((8, 16)):
         fleet.place(guest(f"g{number}", 4, memory))
@@ -191,6 +215,39 @@ def test_a_server_is_not_emptied_for_more_than_it_may_strand() -> None:
     assert sorted(fleet.assignments(), key=str) == sorted(before, key=str)
     assert fleet.empty(1, 4.5)
     assert [each.server for each in fleet.assignments()] == ["lean", "lean"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "others", "after"),
+    [
+        (None, [("large", (12, 48))], ["large", "large", "small"]),
+        ("affinity", [("large", (12, 48))], ["large", "small", "small"]),
+        (None, [("lean", (4, 8))], ["lean", "lean", "small"]),
+        (None, [("none", (0, 0)), ("shut", (12, 48))], ["none", "small", "small"]),
+    ],
+)
+def test_a_guest_moves_off_a_node_where_nothing_fits_any_more(
+    strategy: Strategy | None, others: list[tuple[str, tuple[int, int]]], after: list[str]
+) -> None:
+    """``small`` has 48 GiB left and no pCPU; with one guest less, 4 pCPUs and 56 GiB."""
+    fleet = MovableFleet([server("small", (0, 48)), *(server(*each) for each in others)])
+    fleet.expect(Counter({LEAN: 3, RICH: 1}))
+    for name in ("one", "two"):
+        fleet.hold(guest(name, 4, 8, strategy=strategy, group="g"), 0, (0,))
+    fleet.hold(guest("other", 4, 16), 1, (0,))
+    assert fleet.relieve() == (after.count("small") == 1)
+    assert sorted(str(each.server) for each in fleet.assignments()) == after
+    assert not fleet.relieve()
+
+
+def test_a_node_keeps_room_where_that_is_worth_a_server() -> None:
+    """Two leave 3 pCPUs and 6 GiB where nothing fits; to open a server costs as much as 2 pCPUs."""
+    hosts = [server(name, (11, 22)) for name in "ab"]
+    wanted = [guest(name, 4, 8) for name in ("one", "two")]
+    for objective, used in ((Objective.SERVERS, 1), (Objective.STRANDED, 2)):
+        made = place_one_by_one(hosts, wanted, objective=objective)
+        assert made.totals.servers_used == used
+    assert made.totals.stranded_memory_bytes == 0
 
 
 def test_a_server_whose_guest_left_is_no_longer_like_those_it_was_like() -> None:
@@ -319,6 +376,34 @@ def test_a_whole_sequence(name: str) -> None:
         assert made.totals.stranded_memory_bytes < peer.stranded_memory_bytes
     half = place_one_by_one(servers(2)[:200], asked[:500])
     assert to_json(half) == to_json(place_one_by_one(servers(2)[:200], asked[:500]))
+
+
+NOVA = {"c1": (1235, 4481, 5669), "c2": (1220, 4731, 4704), "c3": (1255, 6508, 4644)}
+"""Servers, pCPUs and GiB stranded of Nova's own fit: ``bench.plan`` with nova 34.0.0."""
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "objective"),
+    [
+        ("c3", place_batch, Objective.SERVERS),
+        *((name, place_one_by_one, Objective.STRANDED) for name in ("c1", "c2", "c3")),
+    ],
+)
+def test_fewer_servers_and_less_stranded_than_every_peer(
+    name: str, place: Any, objective: Objective
+) -> None:
+    asked = requests(name)
+    made = place(servers(), asked, objective=objective)
+    assert judged(json.loads(to_json(made)), name) == {}
+    assert made.totals.refused == made.totals.violations == 0
+    peers = [placed_by(kind)(servers(), asked).totals for kind in (FirstFit, BestFit, VmAgent)]
+    for peer in (NOVA[name], *map(counted, peers)):
+        assert all(ours < theirs for ours, theirs in zip(counted(made.totals), peer, strict=True))
+
+
+def counted(totals: FleetTotals) -> tuple[int, int, int]:
+    stranded = (totals.stranded_cpus, totals.stranded_memory_bytes >> 30)
+    return (totals.servers_used, *stranded)
 
 
 def test_a_batch_needs_fewer_servers_than_one_by_one() -> None:
