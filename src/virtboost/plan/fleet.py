@@ -5,7 +5,8 @@ For each flavor that was asked for, a server has so many slots (for a guest of t
 nodes, the closed form of arXiv 2604.15033); a placement costs the slots that it takes, weighed by
 how often that flavor is asked for and how few slots of it are left (a fragmentation gradient, as in
 FGD, USENIX ATC 2023), and what it strands: pCPUs that no memory is left for, memory that no pCPUs
-are left for.  So guests rich in memory meet servers rich in memory.
+are left for.  So guests rich in memory meet servers rich in memory.  If asked to, it also costs
+what it leaves on a node where nothing fits any more.
 To open a server that runs nothing costs a little, and all that is stranded on it from the first:
 it is better than a bad place on an open one, and no better than a good one.
 """

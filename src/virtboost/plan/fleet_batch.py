@@ -59,7 +59,8 @@ def place_batch(
     """Place requests that are all known: as many as may be, and then with little waste.
 
     Waste is servers, and what is stranded on them.  Where not all have a place, servers are
-    emptied at any price: for those that were refused.
+    emptied at any price: for those that were refused.  In the end guests move off nodes where
+    nothing fits any more, on the servers that are used.
 
     Raises:
         InputError: Two have one name, or a size is none.

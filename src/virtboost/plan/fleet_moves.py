@@ -60,7 +60,8 @@ class MovableFleet(Fleet):
             self._held.values(),
             key=lambda each: (-first[each.server, each.nodes].sum(), *_size(each)),
         ):
-            if self._unusable()[held.server, held.nodes].any():
+            here = (held.server, held.nodes)
+            if fleet_score.unusable(self._cpus[here], self._memory[here], self._asked).any():
                 moved |= self._relieved(held)
         return moved
 

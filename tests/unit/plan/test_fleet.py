@@ -101,18 +101,22 @@ REQUEST = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.lists(NODES, min_size=1, max_size=4),
     st.lists(REQUEST, max_size=12),
     st.sampled_from((place_batch, place_one_by_one)),
+    st.sampled_from(Objective),
 )
 def test_a_plan_keeps_to_sizes_and_rules(
-    fleet: list[list[tuple[int, int]]], asked: list[dict[str, object]], place: Any
+    fleet: list[list[tuple[int, int]]],
+    asked: list[dict[str, object]],
+    place: Any,
+    objective: Objective,
 ) -> None:
     hosts = [server(f"s{n}", *nodes) for n, nodes in enumerate(fleet)]
     wanted = [guest(f"g{n}", **each) for n, each in enumerate(asked)]  # type: ignore[arg-type]
-    made = place(hosts, wanted)
+    made = place(hosts, wanted, objective=objective)
     left = {(h.name, n.id): [n.cpus, n.memory_bytes] for h in hosts for n in h.nodes}
     for each in made.assignments:
         for cell in each.cells:
