@@ -22,6 +22,19 @@ NO_DESIGN = 1
 """Exit status where no design serves the network."""
 
 
+DIFFERS = 1
+"""Exit status where a network that was run is not as planned."""
+
+
+class Break(StrEnum):
+    """What an emulation can break."""
+
+    KILL = "kill"
+    CUT = "cut"
+    FREEZE = "freeze"
+    REFLECTOR = "reflector"
+
+
 class Kind(StrEnum):
     """Kinds of fabric."""
 
@@ -83,6 +96,53 @@ def plan(
     return NO_DESIGN if made.recommendation is None else 0
 
 
+def emulate(
+    description: Annotated[
+        Path,
+        typer.Argument(metavar="NET.yaml", help="The network that is wanted.", show_default=False),
+    ],
+    *,
+    nodes: Annotated[
+        int | None, typer.Option(metavar="N", help="How many of its nodes to run; 20, or all.")
+    ] = None,
+    design: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Run this design instead of the recommended one."),
+    ] = None,
+    fault: Annotated[
+        list[Break] | None,
+        typer.Option(help="What to break once all is up. May be repeated.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write what came of it to a file."),
+    ] = None,
+    json: AsJson = False,
+) -> int:
+    """Run a network really, small: BIRD, kernel routes and packets, in namespaces of its own.
+
+    Needs root. What is measured stands beside what the plan says. Exit status 1: something is not
+    as planned.
+    """
+    from virtboost.cli.output import print_document
+    from virtboost.cli.userfile import write_document
+    from virtboost.net.emulate.launch import emulate as run
+    from virtboost.net.emulate.scene import scene
+    from virtboost.report.net_emulation import emulation_lines
+
+    wanted = scene(
+        _read(description),
+        nodes=nodes,
+        design=design,
+        faults=tuple(each.value for each in fault or ()),
+    )
+    found = run(wanted, _tell)
+    if output is not None:
+        write_document(output, found)
+    print_document(found, lambda width: emulation_lines(found, width), json=json)
+    return DIFFERS if found.problems else 0
+
+
 def template(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="small, flat, racks, cloud or tenants.")
@@ -135,6 +195,11 @@ def _read(path: Path) -> Network:
     return from_yaml(read_text(path), Network, str(path))
 
 
+def _tell(line: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{line}\n")
+
+
 def _draw(path: Path, network: Network, made: NetPlan) -> None:
     from datetime import datetime
 
@@ -164,10 +229,11 @@ def _write(folder: Path, network: Network, made: NetPlan) -> None:
 
 app = application()
 add_verb(app, plan)
+add_verb(app, emulate)
 add_verb(app, template)
 add_verb(app, describe)
 
 
 @app.callback()
 def _group() -> None:
-    """Plan the network of containers on many hosts; nothing is changed."""
+    """Plan the network of containers on many hosts, or run one small; no host is changed."""

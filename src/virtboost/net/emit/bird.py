@@ -6,6 +6,7 @@ Source: BIRD 2.0 user's guide; timers as the plan chose them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
 from virtboost.net.emit.layout import SCAN_S, Layout, Reflector
 
@@ -48,33 +49,53 @@ def node(layout: Layout, own: tuple[Reflector, ...]) -> str:
     A node's own address is in a file beside it.  Its pods' routes are those in the kernel that are
     within the pools.
     """
-    number = layout.network.as_number
+    lines = [*_node(layout, paths="; add paths rx"), "}"]
+    for place, each in enumerate(own, 1):
+        lines += _session(f"reflector{place}", each.address, layout.network.as_number, [])
+    return "\n".join(lines) + "\n"
+
+
+def mesh(layout: Layout, own: str, addresses: tuple[str, ...]) -> str:
+    """Return the configuration of one node of a mesh; of two, the higher address connects.
+
+    Source: so does Calico (``bird.cfg.template``), whose waits these are, shorter than BIRD's own.
+    """
     lines = [
-        "# own.conf has a line: define OWN = the address of this node;",
-        'include "own.conf";',
-        "router id OWN;",
-        "",
-        f"protocol device {{ scan time {SCAN_S}; }}",
-        "protocol direct { ipv4; }",
-        *_bfd(layout),
-        *_pods(layout),
-        "protocol kernel {",
-        "  learn;",
-        "  persist;",
-        f"  scan time {SCAN_S};",
-        "  merge paths on;",
-        "  ipv4 { import all; export filter pods; };  # all: how to reach next hops",
-        "}",
-        "",
-        "template bgp speaker {",
-        f"  local OWN as {number};",
-        *_timers(layout),
-        "  ipv4 { import filter pods; export filter pods; next hop self; add paths rx; };",
+        *_node(layout),
+        "  connect delay time 1;",
+        "  connect retry time 3;",
+        "  error wait time 5, 60;",
         "}",
     ]
-    for place, each in enumerate(own, 1):
-        lines += _session(f"reflector{place}", each.address, number, [])
+    for place, address in enumerate(addresses):
+        if address != own:
+            passive = ["  passive on;"] if IPv4Address(address) > IPv4Address(own) else []
+            lines += _session(f"node{place}", address, layout.network.as_number, passive)
     return "\n".join(lines) + "\n"
+
+
+def _node(layout: Layout, *, paths: str = "") -> Iterator[str]:
+    """Yield what nodes have in common, up to the end of their template, which is open."""
+    yield "# own.conf has a line: define OWN = the address of this node;"
+    yield 'include "own.conf";'
+    yield "router id OWN;"
+    yield ""
+    yield f"protocol device {{ scan time {SCAN_S}; }}"
+    yield "protocol direct { ipv4; }"
+    yield from _bfd(layout)
+    yield from _pods(layout)
+    yield "protocol kernel {"
+    yield "  learn;"
+    yield "  persist;"
+    yield f"  scan time {SCAN_S};"
+    yield "  merge paths on;"
+    yield "  ipv4 { import all; export filter pods; };  # all: how to reach next hops"
+    yield "}"
+    yield ""
+    yield "template bgp speaker {"
+    yield f"  local OWN as {layout.network.as_number};"
+    yield from _timers(layout)
+    yield f"  ipv4 {{ import filter pods; export filter pods; next hop self{paths}; }};"
 
 
 def _session(name: str, address: str, number: int, more: list[str]) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""A described network really run, small: namespaces, BIRD, kernel routes, packets, faults."""

@@ -1,0 +1,160 @@
+"""A fault made, watched and undone, while packets go to the victim and from it all the time."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from virtboost.net.emulate import space
+from virtboost.net.emulate.daemons import Bird
+from virtboost.net.emulate.ends import LATE_S, Ends
+from virtboost.net.emulate.outcome import FaultOutcome, Spread, spread
+from virtboost.net.emulate.scene import Fault, Scene
+from virtboost.net.emulate.watch import Watch
+from virtboost.net.figure import Figure
+
+SENDERS = 10
+
+EVERY_S = 0.02
+"""Between packets from one end to another."""
+
+DOWN_S = 1
+"""Until a killed daemon is started again."""
+
+PATIENCE = 1.25
+"""Times the longest that the plan expects, until it is no longer waited for."""
+
+QUIET_S = 5
+"""How long all must have been as before, after the repair, for the fault to be over."""
+
+BACK_S = 180
+"""How long that may take: BIRD waits up to a minute after an error, and then longer."""
+
+ASK_S = 1
+"""Between questions for the victim's sessions."""
+
+
+class Trial:
+    """One fault."""
+
+    def __init__(
+        self, fault: Fault, scene: Scene, birds: list[Bird], watch: Watch, ends: Ends
+    ) -> None:
+        """Choose the victim: the last node, or the first reflector."""
+        self._fault = fault
+        self._scene = scene
+        self._victim = birds[0 if fault == "reflector" else -1]
+        self._watch = watch
+        self._ends = ends
+        self._target = birds[-1].place
+        self._senders = [bird.place for bird in birds[:-1] if bird.speaker.blocks][:SENDERS]
+        self._rounds = 0
+        self._arrived: Counter[tuple[int, int]] = Counter()
+        self._next_at = 0.0
+
+    def run(self) -> FaultOutcome:
+        """Make the fault, undo it, and wait until all is as before."""
+        sessions = self._victim.sessions()
+        self._watch.forget()
+        began = time.monotonic()
+        self._make()
+        self._until_noticed(began)
+        noticed = self._noticed(began)
+        repaired = time.monotonic()
+        self._undo()
+        restored = self._until_back(sessions)
+        took = time.monotonic() - began
+        self._drain()
+        back = [self._watch.complete_at[one] for one in noticed if one in self._watch.complete_at]
+        return FaultOutcome(
+            fault=self._fault,
+            victim=self._victim.speaker.address,
+            noticed_by=len(noticed),
+            noticed=spread(noticed.values()) if noticed else None,
+            repaired_s=repaired - began,
+            back=spread(at - repaired for at in back) if back else None,
+            lost=self._lost(took),
+            expected=self._expected(),
+            restored=restored,
+        )
+
+    def _make(self) -> None:
+        if self._fault == "cut":
+            space.set_link(self._victim.place, "down")
+        elif self._fault == "freeze":
+            self._victim.freeze()
+        else:
+            self._victim.kill()
+
+    def _undo(self) -> None:
+        if self._fault == "cut":
+            space.set_link(self._victim.place, "up")
+        elif self._fault == "freeze":
+            self._victim.thaw()
+        else:
+            self._victim.start()
+
+    def _expected(self) -> Figure | None:
+        if self._fault in ("cut", "freeze"):
+            return self._scene.noticed
+        return self._scene.restart_loss if self._fault == "kill" else None
+
+    def _until_noticed(self, began: float) -> None:
+        if self._fault in ("cut", "freeze"):
+            longest = self._scene.noticed.high or self._scene.noticed.value
+            end, all_nodes = began + PATIENCE * longest, len(self._watch.missing) - 1
+        else:
+            end, all_nodes = began + DOWN_S, len(self._watch.missing)
+        while time.monotonic() < end and len(self._noticed(began)) < all_nodes:
+            self._turn()
+
+    def _noticed(self, began: float) -> dict[int, float]:
+        """Return when other nodes lost the first of the victim's routes, by place."""
+        found: dict[int, float] = {}
+        for (place, block), at in self._watch.gone_at.items():
+            if place != self._victim.place and block in self._victim.speaker.blocks:
+                found[place] = min(at - began, found.get(place, at - began))
+        return found
+
+    def _until_back(self, sessions: int) -> bool:
+        end = time.monotonic() + BACK_S
+        asked_at = since = 0.0
+        while time.monotonic() < end:
+            self._turn()
+            now = time.monotonic()
+            if now < asked_at + ASK_S:
+                continue
+            asked_at = now
+            if not self._watch.complete or self._victim.sessions() != sessions:
+                since = 0.0
+            elif not since:
+                since = now
+            elif now - since >= QUIET_S:
+                return True
+        return False
+
+    def _turn(self) -> None:
+        """Let packets go if it is time, and take what came."""
+        now = time.monotonic()
+        if now >= self._next_at:
+            self._next_at = now + EVERY_S
+            for sender in self._senders:
+                self._ends.send(sender, self._target, self._rounds)
+                self._ends.send(self._target, sender, self._rounds)
+            self._rounds += 1
+            self._take()
+        self._watch.wait(max(0.0, self._next_at - time.monotonic()))
+
+    def _take(self) -> None:
+        for target in (self._target, *self._senders):
+            self._arrived.update((source, target) for source, _ in self._ends.arrived(target))
+
+    def _drain(self) -> None:
+        time.sleep(LATE_S)
+        self._take()
+
+    def _lost(self, took_s: float) -> Spread:
+        """Return for how long packets were lost, by pair and direction."""
+        ways = [way for one in self._senders for way in ((one, self._target), (self._target, one))]
+        each_s = took_s / self._rounds
+        return spread((self._rounds - self._arrived[way]) * each_s for way in ways)

@@ -1,0 +1,102 @@
+"""An emulation begun from outside: what must be there first, and namespaces that end with us."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from virtboost.errors import InputError, TransportError
+from virtboost.net.emulate.outcome import Emulation
+from virtboost.net.emulate.scene import Scene
+from virtboost.net.emulate.stage import Done, Message, Said
+
+PROGRAMS = ("bird", "ip", "mount", "nsenter", "setpriv", "unshare")
+
+SYSTEM = ("/usr/sbin", "/sbin")
+"""Where daemons are, which the paths of many users lack."""
+
+OWN = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork",
+       "--kill-child", "--mount-proc")  # fmt: skip
+"""Ends when this process does, however that ends, and the kernel ends all in a PID namespace with
+its first process."""
+
+STAGE = ("-m", "virtboost.net.emulate.stage")
+
+AVAILABLE = re.compile(r"^MemAvailable:\s+(\d+) kB", re.MULTILINE)
+
+
+def emulate(scene: Scene, tell: Callable[[str], None]) -> Emulation:
+    """Run a scene in namespaces of its own, which are gone when this returns.
+
+    Args:
+        scene: What to run.
+        tell: Gets a line on how far it is.
+
+    Raises:
+        InputError: This machine cannot run it.
+        TransportError: It failed.
+    """
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *SYSTEM))
+    _require(scene, path)
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
+            (*OWN, sys.executable, *STAGE),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            env={**os.environ, "PATH": path, "LC_ALL": "C"},
+        ) as process,
+    ):
+        try:
+            return _carry_on(process, scene, tell, errors)
+        finally:
+            process.kill()
+
+
+def _carry_on(
+    process: subprocess.Popen[bytes], scene: Scene, tell: Callable[[str], None], errors: IO[bytes]
+) -> Emulation:
+    if process.stdin is None or process.stdout is None:
+        raise TypeError("pipes are asked for")
+    process.stdin.write(msgspec.json.encode(scene))
+    process.stdin.close()
+    for line in process.stdout:
+        message = msgspec.json.decode(line, type=Message)
+        if isinstance(message, Said):
+            tell(message.text)
+        elif isinstance(message, Done):
+            return message.emulation
+        else:
+            raise TransportError("emulation", message.problem)
+    errors.seek(0)
+    last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+    raise TransportError("emulation", f"ended early: {''.join(last) or 'no message'}")
+
+
+def _require(scene: Scene, path: str) -> None:
+    """Refuse before anything starts."""
+    if os.geteuid() != 0:
+        raise InputError("an emulation makes network namespaces: only root can")
+    missing = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
+    if missing:
+        raise InputError(
+            f"not installed: {', '.join(missing)} (Debian: bird2, iproute2, util-linux)"
+        )
+    needed = (scene.expected["bird_memory"].high or 0) * len(scene.speakers)
+    found = AVAILABLE.search(Path("/proc/meminfo").read_text())
+    if found and needed > int(found[1]) << 10:
+        raise InputError(
+            f"{len(scene.speakers)} daemons need {needed / (1 << 20):,.0f} MiB of memory, and "
+            f"{int(found[1]) >> 10:,} are available: run fewer with --nodes"
+        )

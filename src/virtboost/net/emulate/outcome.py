@@ -1,0 +1,151 @@
+"""What came of an emulation, beside what the plan expected."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from msgspec import Struct
+
+from virtboost.net.emulate.scene import Fault
+from virtboost.net.figure import Figure
+
+TITLES = {
+    "sessions": "BGP sessions",
+    "sessions_per_node": "BGP sessions of a node",
+    "sessions_per_reflector": "BGP sessions of a reflector",
+    "rib_paths": "paths that a node's BIRD holds",
+    "fib_routes": "routes to pods in a node's kernel",
+    "bird_memory": "memory of a node's BIRD",
+    "reflector_memory": "memory of a reflector's BIRD",
+}
+"""Of what is expected and measured, by key."""
+
+MOST_BUSY = 0.7
+"""Of the CPUs: above, times are the machine's rather than the design's."""
+
+MOST_HARNESS = 0.2
+"""Of all CPU seconds."""
+
+
+class Spread(Struct, frozen=True, kw_only=True):
+    """A quantity over many daemons or nodes."""
+
+    least: float
+    median: float
+    most: float
+
+
+class Measure(Struct, frozen=True, kw_only=True):
+    """A quantity that the plan has a form for."""
+
+    expected: Figure
+    measured: Spread
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all of what was measured is within the interval that was expected."""
+        high = self.expected.high
+        return self.expected.low <= self.measured.least and (
+            high is None or self.measured.most <= high
+        )
+
+
+class Reach(Struct, frozen=True, kw_only=True):
+    """Packets from a pod of each node to one of each other node."""
+
+    sent: int
+    arrived: int
+
+
+class Cost(Struct, frozen=True, kw_only=True):
+    """What it took until all routes were everywhere."""
+
+    setup_s: float
+    """Until namespaces and links were there, before any daemon."""
+    daemon_cpu_s: float
+    """Of all daemons."""
+    harness_cpu_s: float
+    """Of what watched them."""
+    busy_ratio: float
+    """Of all CPUs of this machine, whoever kept them busy."""
+
+
+class FaultOutcome(Struct, frozen=True, kw_only=True):
+    """What came of a fault; all times in seconds."""
+
+    fault: Fault
+    victim: str
+    """Address of the node, or reflector."""
+    noticed_by: int
+    """Nodes that took the victim's routes out of their kernels."""
+    noticed: Spread | None
+    """After the fault; None: no node did."""
+    repaired_s: float
+    """When the fault was undone."""
+    back: Spread | None
+    """From repair until those nodes had the routes again; None: nothing was gone, or not again."""
+    lost: Spread
+    """While packets did not arrive, by the nodes that sent some all the time."""
+    expected: Figure | None
+    """Of the plan: of ``noticed`` (cut, freeze) or of ``lost`` (kill)."""
+    restored: bool
+    """Whether all sessions and routes were there again in the end."""
+
+
+class Emulation(Struct, frozen=True, kw_only=True):
+    """A network that was run."""
+
+    schema: Literal["virtboost.net-emulation/1"] = "virtboost.net-emulation/1"
+    design: str
+    nodes: int
+    """Of them, the reflectors hold no pods."""
+    reflectors: int
+    described_nodes: int
+    converged: Spread | None
+    """Seconds from the first daemon's start until a node had every route; None: not all had."""
+    measures: dict[str, Measure]
+    reach: Reach
+    faults: tuple[FaultOutcome, ...]
+    cost: Cost
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is not as it must be."""
+        return tuple(_problems(self))
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why times are not to be trusted."""
+        return tuple(_doubts(self.cost))
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Return least, median and most of some values."""
+    found = sorted(values)
+    return Spread(least=found[0], median=statistics.median(found), most=found[-1])
+
+
+def _problems(run: Emulation) -> Iterator[str]:
+    if run.converged is None:
+        yield "some nodes did not get all routes"
+    for key, measure in run.measures.items():
+        if measure.expected.tag == "exact" and not measure.agrees:
+            yield f"{TITLES[key]}: not as planned"
+    if run.reach.arrived < run.reach.sent:
+        yield f"{run.reach.sent - run.reach.arrived:,} packets did not arrive"
+    for fault in run.faults:
+        if not fault.restored:
+            yield f"{fault.fault}: sessions or routes did not come back"
+
+
+def _doubts(cost: Cost) -> Iterator[str]:
+    if cost.busy_ratio > MOST_BUSY:
+        yield (
+            f"the CPUs were {cost.busy_ratio:.0%} busy: seconds are this machine's, not the "
+            "design's; compare CPU seconds"
+        )
+    whole = cost.daemon_cpu_s + cost.harness_cpu_s
+    if cost.harness_cpu_s > MOST_HARNESS * whole:
+        yield f"{cost.harness_cpu_s / whole:.0%} of the CPU seconds are the emulation's own"

@@ -1,0 +1,209 @@
+"""What an emulation runs: speakers with their configuration, and what the plan expects of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from itertools import chain, islice
+from typing import Literal
+
+from msgspec import Struct, structs
+
+from virtboost.errors import InputError
+from virtboost.net import failure, law
+from virtboost.net.description import Churn, Limits, Network, NodeGroup, Policies, Services
+from virtboost.net.design import Design
+from virtboost.net.emit import bird
+from virtboost.net.emit.layout import Layout, Reflector, reflectors, reflectors_wanted
+from virtboost.net.failure import Detection
+from virtboost.net.figure import NOTHING, Figure, exact
+from virtboost.net.mtu import mtu
+from virtboost.net.plan import DESIGNS, plan
+from virtboost.net.scale import scale_of
+
+RUNNABLE = tuple(
+    name
+    for name, design in DESIGNS.items()
+    if design.routing in ("mesh", "reflectors", "groups") and design.encapsulation.name == "none"
+)
+"""Designs that can be run: BGP without tunnels; stock BIRD lacks Calico's patch for IPIP."""
+
+DEFAULT_NODES = 20
+
+Fault = Literal["kill", "cut", "freeze", "reflector"]
+"""A node's daemon is killed and starts again; a node's link is cut; a node's daemon stands still; a
+reflector's daemon is killed and starts again."""
+
+
+class Speaker(Struct, frozen=True, kw_only=True):
+    """A BIRD in a namespace of its own."""
+
+    address: str
+    reflector: bool
+    """Reflectors hold no pods."""
+    blocks: tuple[str, ...]
+    """Of its pods, each a route that it announces."""
+    config: str
+
+
+class Scene(Struct, frozen=True, kw_only=True):
+    """A network to run."""
+
+    design: str
+    described_nodes: int
+    """Of the description; as many as there are speakers are run."""
+    mtu: int
+    prefix: int
+    """Length of the nodes' network."""
+    pools: tuple[str, ...]
+    speakers: tuple[Speaker, ...]
+    """Reflectors first."""
+    expected: dict[str, Figure]
+    """By key of ``outcome.TITLES``."""
+    noticed: Figure
+    """Seconds until a dead node's routes are gone, by the planned timers."""
+    restart_loss: Figure
+    """Seconds that pods are out of reach while their node's daemon restarts."""
+    faults: tuple[Fault, ...]
+
+
+def scene(
+    network: Network, *, nodes: int | None, design: str | None, faults: tuple[Fault, ...]
+) -> Scene:
+    """Return what to run of a description: the recommended design, or another, with fewer nodes.
+
+    Timers are those that are planned for the whole network.
+
+    Raises:
+        InputError: The design cannot be run, or not with so many nodes.
+    """
+    chosen = _design(network, design)
+    small = _smaller(network, nodes or min(DEFAULT_NODES, network.node_count))
+    if small.node_count < chosen.least_nodes or small.node_count < 2:
+        raise InputError(f"--nodes: {chosen.name} needs {max(2, chosen.least_nodes)} at least")
+    ways = failure.detections(chosen, network, scale_of(network))
+    detection = next(each for each in ways if each.chosen)
+    layout = Layout(
+        design=chosen,
+        network=small,
+        scale=scale_of(small),
+        mtu=mtu(chosen, small),
+        detection=detection,
+    )
+    if "reflector" in faults and not reflectors_wanted(layout):
+        raise InputError(f"--fault reflector: {chosen.name} has none")
+    return _scene(layout, network.node_count, detection, faults)
+
+
+def _design(network: Network, name: str | None) -> Design:
+    if name is None:
+        found = plan(network).recommendation
+        name = "no design" if found is None else found.design
+        if name not in RUNNABLE:
+            raise InputError(
+                f"{name} is recommended, and cannot be run; give --design: {', '.join(RUNNABLE)}"
+            )
+    if name not in RUNNABLE:
+        raise InputError(f"--design {name}: can be run: {', '.join(RUNNABLE)}")
+    return DESIGNS[name]
+
+
+def _smaller(network: Network, nodes: int) -> Network:
+    """Return the network with fewer nodes in as many racks in proportion, without what BGP is not.
+
+    Addresses of reflectors are given anew: their number follows the racks.
+    """
+    whole = network.node_count
+    if not 1 <= nodes <= whole:
+        raise InputError(f"--nodes: from 1 to the {whole} that are described")
+    racks = min(nodes, max(1, math.ceil(network.rack_count * nodes / whole)))
+    group = NodeGroup(count=nodes, racks=racks, mtu=network.mtu)
+    return structs.replace(
+        network,
+        nodes=(group,),
+        addresses=structs.replace(network.addresses, reflectors=(), fabric=()),
+        services=Services(),
+        policies=Policies(),
+        limits=Limits(),
+        churn=Churn(pods_per_s=network.churn.pods_per_s * nodes / whole),
+    )
+
+
+def _scene(
+    layout: Layout, described: int, detection: Detection, faults: tuple[Fault, ...]
+) -> Scene:
+    count, wanted = layout.scale.nodes, reflectors_wanted(layout)
+    first = int(layout.network.addresses.node_network().network_address) + 1
+    addresses = tuple(str(IPv4Address(first + place)) for place in range(count))
+    named = structs.replace(layout.network.addresses, reflectors=addresses[:wanted])
+    layout = structs.replace(layout, network=structs.replace(layout.network, addresses=named))
+    found = reflectors(layout)
+    restart = layout.design.forms["restart"](layout.scale)
+    return Scene(
+        design=layout.design.name,
+        described_nodes=described,
+        mtu=layout.network.mtu,
+        prefix=layout.network.addresses.node_network().prefixlen,
+        pools=layout.network.addresses.pods,
+        speakers=(
+            *(_reflector(layout, own) for own in found),
+            *_nodes(layout, addresses[wanted:], found),
+        ),
+        expected=_expected(layout, wanted),
+        noticed=detection.blackhole,
+        restart_loss=NOTHING if detection.graceful_restart else restart,
+        faults=faults,
+    )
+
+
+def _reflector(layout: Layout, own: Reflector) -> Speaker:
+    config = bird.reflector(layout, own)
+    return Speaker(address=own.address, reflector=True, blocks=(), config=config)
+
+
+def _nodes(
+    layout: Layout, addresses: tuple[str, ...], found: tuple[Reflector, ...]
+) -> Iterator[Speaker]:
+    """Yield the nodes; those of groups take turns, so that groups are as large as each other."""
+    blocks = _blocks(layout.network)
+    groups = sorted({own.group for own in found if own.group or not own.clients})
+    for place, address in enumerate(addresses):
+        if groups:
+            group = groups[place % len(groups)]
+            config = bird.node(layout, tuple(own for own in found if own.group == group))
+        else:
+            config = bird.mesh(layout, address, addresses)
+        yield Speaker(
+            address=address,
+            reflector=False,
+            blocks=tuple(islice(blocks, layout.scale.blocks_per_node)),
+            config=config.replace('include "own.conf";', f"define OWN = {address};"),
+        )
+
+
+def _blocks(network: Network) -> Iterator[str]:
+    length = network.addresses.block
+    pools = network.addresses.pod_networks()
+    return map(str, chain.from_iterable(pool.subnets(new_prefix=length) for pool in pools))
+
+
+def _expected(layout: Layout, reflecting: int) -> dict[str, Figure]:
+    """Return the closed forms at this size, without blocks of reflectors, which have no pods."""
+    forms, scale = layout.design.forms, layout.scale
+    missing = reflecting * scale.blocks_per_node
+    copies = forms["next_hops"](scale).value
+    paths = forms["rib_paths"](scale).value - copies * missing
+    sessions = forms["sessions_per_node"](scale).value
+    found = {
+        "sessions": forms["sessions"](scale),
+        "sessions_per_node": forms["sessions_per_node"](scale),
+        "rib_paths": exact(paths),
+        "fib_routes": exact(forms["fib_routes"](scale).value - missing),
+        "bird_memory": law.bird_memory(sessions, paths),
+    }
+    if reflecting:
+        clients = forms["sessions_per_reflector"](scale)
+        found["sessions_per_reflector"] = clients
+        found["reflector_memory"] = law.reflector_memory(clients.value, scale.routes - missing)
+    return found

@@ -1,0 +1,199 @@
+"""``python -m virtboost.net.emulate.stage``: runs a scene, as the first process of namespaces.
+
+A scene comes on stdin; messages go to stdout, a line of JSON each.  All that it starts ends with
+it.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from virtboost.net.emulate import space
+from virtboost.net.emulate.daemons import Bird, DaemonError
+from virtboost.net.emulate.ends import Ends
+from virtboost.net.emulate.fault import Trial
+from virtboost.net.emulate.outcome import Cost, Emulation, Measure, Spread, spread
+from virtboost.net.emulate.scene import Scene
+from virtboost.net.emulate.watch import Watch
+
+CONVERGES_S = 300
+"""How long it is waited for."""
+
+SETTLES_S = 90
+"""How long sessions and paths may take that no route waits for: those of a second reflector."""
+
+
+class Said(Struct, frozen=True, tag=True):
+    """How far it is."""
+
+    text: str
+
+
+class Done(Struct, frozen=True, tag=True):
+    """What came of it."""
+
+    emulation: Emulation
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """Why it did not run."""
+
+    problem: str
+
+
+Message = Said | Done | Failed
+
+
+def run(scene: Scene, tell: Callable[[str], None]) -> Emulation:
+    """Build a scene, run it to its end and return what was measured.
+
+    Raises:
+        SpaceError: The kernel refuses a namespace.
+        DaemonError: A daemon ended.
+    """
+    began = time.monotonic()
+    tell(f"making {len(scene.speakers)} namespaces")
+    space.build(scene)
+    birds = [Bird(place, speaker) for place, speaker in enumerate(scene.speakers)]
+    watch, ends = _watchers(scene)
+    setup_s = time.monotonic() - began
+    tell("starting daemons")
+    converged, cost = _converge(birds, watch, setup_s)
+    tell("measuring")
+    measures = _measure(scene, birds)
+    reach = ends.reach()
+    faults = []
+    for fault in scene.faults:
+        tell(f"fault: {fault}")
+        faults.append(Trial(fault, scene, birds, watch, ends).run())
+    return Emulation(
+        design=scene.design,
+        nodes=len(birds),
+        reflectors=len(_by_role(birds)[1]),
+        described_nodes=scene.described_nodes,
+        converged=converged,
+        measures=measures,
+        reach=reach,
+        faults=tuple(faults),
+        cost=cost,
+    )
+
+
+def _watchers(scene: Scene) -> tuple[Watch, Ends]:
+    nodes = {place: each for place, each in enumerate(scene.speakers) if each.blocks}
+    everywhere = {block for node in nodes.values() for block in node.blocks}
+    wanted = {place: everywhere - set(node.blocks) for place, node in nodes.items()}
+    return Watch(wanted), Ends(nodes)
+
+
+def _converge(birds: list[Bird], watch: Watch, setup_s: float) -> tuple[Spread | None, Cost]:
+    """Start all daemons, and wait until every node has every route."""
+    busy, harness, began = _busy(), _harness_s(), time.monotonic()
+    for bird in birds:
+        bird.start()
+    checked = began
+    while not watch.complete and time.monotonic() < began + CONVERGES_S:
+        watch.wait(1)
+        if time.monotonic() > checked + 1:
+            checked = time.monotonic()
+            _require_running(birds)
+    worked, idle = (after - before for after, before in zip(_busy(), busy, strict=True))
+    cost = Cost(
+        setup_s=setup_s,
+        daemon_cpu_s=sum(bird.cpu_s() for bird in birds),
+        harness_cpu_s=_harness_s() - harness,
+        busy_ratio=worked / max(1, worked + idle),
+    )
+    if not watch.complete:
+        return None, cost
+    return spread(at - began for at in watch.complete_at.values()), cost
+
+
+def _require_running(birds: list[Bird]) -> None:
+    for bird in birds:
+        bird.running  # noqa: B018 (it raises)
+
+
+def _measure(scene: Scene, birds: list[Bird]) -> dict[str, Measure]:
+    """Count and weigh, once counts are as expected or no longer waited for."""
+    end = time.monotonic() + SETTLES_S
+    while True:
+        counted = _counted(scene, birds)
+        if time.monotonic() > end or all(
+            set(counted[key]) == {scene.expected[key].value} for key in ("sessions", "rib_paths")
+        ):
+            break
+        time.sleep(1)
+    nodes, reflectors = _by_role(birds)
+    counted |= {
+        "fib_routes": [bird.routes(scene.pools) for bird in nodes],
+        "bird_memory": [bird.memory_bytes() for bird in nodes],
+        "reflector_memory": [bird.memory_bytes() for bird in reflectors],
+    }
+    return {
+        key: Measure(expected=expected, measured=spread(counted[key]))
+        for key, expected in scene.expected.items()
+    }
+
+
+def _counted(scene: Scene, birds: list[Bird]) -> dict[str, list[float]]:
+    nodes, reflectors = _by_role(birds)
+    of_nodes, of_reflectors = ([bird.sessions() for bird in each] for each in (nodes, reflectors))
+    return {
+        "sessions": [(sum(of_nodes) + sum(of_reflectors)) / 2],
+        "sessions_per_node": [*of_nodes],
+        "sessions_per_reflector": [*of_reflectors],
+        "rib_paths": [bird.paths(scene.pools) for bird in nodes],
+    }
+
+
+def _by_role(birds: list[Bird]) -> tuple[list[Bird], list[Bird]]:
+    """Return those of nodes, and those of reflectors."""
+    return (
+        [bird for bird in birds if not bird.speaker.reflector],
+        [bird for bird in birds if bird.speaker.reflector],
+    )
+
+
+def _busy() -> tuple[int, int]:
+    """Return the ticks of all CPUs that were used, and those that were not.
+
+    Source: proc(5), /proc/stat: user nice system idle iowait irq softirq steal.
+    """
+    ticks = [int(each) for each in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle, idle
+
+
+def _harness_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _messages() -> Iterator[Message]:
+    scene = msgspec.json.decode(sys.stdin.buffer.read(), type=Scene)
+
+    def tell(text: str) -> None:
+        _write(Said(text))
+
+    try:
+        yield Done(run(scene, tell))
+    except (space.SpaceError, DaemonError, OSError) as error:
+        yield Failed(str(error))
+
+
+def _write(message: Message) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    for message in _messages():
+        _write(message)
