@@ -58,15 +58,9 @@ def node(layout: Layout, own: tuple[Reflector, ...]) -> str:
 def mesh(layout: Layout, own: str, addresses: tuple[str, ...]) -> str:
     """Return the configuration of one node of a mesh; of two, the higher address connects.
 
-    Source: so does Calico (``bird.cfg.template``), whose waits these are, shorter than BIRD's own.
+    Source: so does Calico (``bird.cfg.template``).
     """
-    lines = [
-        *_node(layout),
-        "  connect delay time 1;",
-        "  connect retry time 3;",
-        "  error wait time 5, 60;",
-        "}",
-    ]
+    lines = [*_node(layout), "}"]
     for place, address in enumerate(addresses):
         if address != own:
             passive = ["  passive on;"] if IPv4Address(address) > IPv4Address(own) else []
@@ -89,6 +83,8 @@ def _node(layout: Layout, *, paths: str = "") -> Iterator[str]:
     yield "  persist;"
     yield f"  scan time {SCAN_S};"
     yield "  merge paths on;"
+    if layout.detection is not None and layout.detection.graceful_restart:
+        yield "  graceful restart;  # start bird with -R"
     yield "  ipv4 { import all; export filter pods; };  # all: how to reach next hops"
     yield "}"
     yield ""
@@ -126,6 +122,13 @@ def _bfd(layout: Layout) -> Iterator[str]:
 
 
 def _timers(layout: Layout) -> Iterator[str]:
+    """Yield how failures are noticed, and Calico's waits (``bird.cfg.template``).
+
+    With BIRD's own, a node whose link was cut came back after a minute.
+    """
+    yield "  connect delay time 1;"
+    yield "  connect retry time 3;"
+    yield "  error wait time 5, 60;"
     chosen = layout.detection
     if chosen is None:
         return

@@ -41,8 +41,16 @@ class Bird:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; it is not waited for."""
-        argv = ("nsenter", f"--net={SPACES / name(self.place)}", "bird", "-f", "-c", "bird.conf")
+        """Start it, as after a crash (``-R``) for graceful restart; it is not waited for."""
+        argv = (
+            "nsenter",
+            f"--net={SPACES / name(self.place)}",
+            "bird",
+            "-f",
+            "-R",
+            "-c",
+            "bird.conf",
+        )
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 (*argv, "-s", "control"),
