@@ -31,6 +31,7 @@ from virtboost.model.host import Host
 from virtboost.model.plan import Plan
 from virtboost.model.workload import Workload
 from virtboost.net.description import Network
+from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.plan import NetPlan
 from virtboost.prove.result import Experiment
 from virtboost.prove.spec import Spec
@@ -50,6 +51,7 @@ DOCUMENTS: dict[str, type] = {
     "flow-offload": Offload,
     "net": Network,
     "net-plan": NetPlan,
+    "net-emulation": Emulation,
     "prove": Spec,
     "experiment": Experiment,
     "workload": Workload,
@@ -75,6 +77,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("flow", "survey"),
     ("flow", "offload"),
     ("net", "plan"),
+    ("net", "emulate"),
     ("net", "template"),
     ("net", "describe"),
 )

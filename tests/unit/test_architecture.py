@@ -30,6 +30,12 @@ FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 PURE = ("model", "catalogue", "check", "plan", "emit", "net", "scan", "report")
 """Packages whose functions give the same output for the same input."""
 
+NOT_PURE = {
+    f"net/emulate/{name}.py"
+    for name in ("daemons", "ends", "fault", "launch", "space", "stage", "watch")
+}
+"""Of these packages."""
+
 FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "breakpoint"}
 
 FORBIDDEN_METHODS = set(dir(Path)) - set(dir(PurePath)) - {"group", "replace"}
@@ -40,7 +46,9 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse((SOURCE / path).read_text())
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] in PURE], ids=str)
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if p.parts[0] in PURE and str(p) not in NOT_PURE], ids=str
+)
 def test_pure_code_touches_no_file(path: Path) -> None:
     """import-linter sees imports; the builtin ``open`` and methods of ``Path`` are none.
 

@@ -66,6 +66,8 @@ class Scene(Struct, frozen=True, kw_only=True):
     restart_loss: Figure
     """Seconds that pods are out of reach while their node's daemon restarts."""
     faults: tuple[Fault, ...]
+    patience_s: float = 300
+    """How long routes may take to be everywhere, and sessions and paths after them."""
 
 
 def scene(

@@ -23,12 +23,6 @@ from virtboost.net.emulate.outcome import Cost, Emulation, Measure, Spread, spre
 from virtboost.net.emulate.scene import Scene
 from virtboost.net.emulate.watch import Watch
 
-CONVERGES_S = 300
-"""How long it is waited for."""
-
-SETTLES_S = 90
-"""How long sessions and paths may take that no route waits for: those of a second reflector."""
-
 
 class Said(Struct, frozen=True, tag=True):
     """How far it is."""
@@ -65,7 +59,7 @@ def run(scene: Scene, tell: Callable[[str], None]) -> Emulation:
     watch, ends = _watchers(scene)
     setup_s = time.monotonic() - began
     tell("starting daemons")
-    converged, cost = _converge(birds, watch, setup_s)
+    converged, cost = _converge(scene, birds, watch, setup_s)
     tell("measuring")
     measures = _measure(scene, birds)
     reach = ends.reach()
@@ -93,13 +87,15 @@ def _watchers(scene: Scene) -> tuple[Watch, Ends]:
     return Watch(wanted), Ends(nodes)
 
 
-def _converge(birds: list[Bird], watch: Watch, setup_s: float) -> tuple[Spread | None, Cost]:
+def _converge(
+    scene: Scene, birds: list[Bird], watch: Watch, setup_s: float
+) -> tuple[Spread | None, Cost]:
     """Start all daemons, and wait until every node has every route."""
     busy, harness, began = _busy(), _harness_s(), time.monotonic()
     for bird in birds:
         bird.start()
     checked = began
-    while not watch.complete and time.monotonic() < began + CONVERGES_S:
+    while not watch.complete and time.monotonic() < began + scene.patience_s:
         watch.wait(1)
         if time.monotonic() > checked + 1:
             checked = time.monotonic()
@@ -123,7 +119,7 @@ def _require_running(birds: list[Bird]) -> None:
 
 def _measure(scene: Scene, birds: list[Bird]) -> dict[str, Measure]:
     """Count and weigh, once counts are as expected or no longer waited for."""
-    end = time.monotonic() + SETTLES_S
+    end = time.monotonic() + scene.patience_s
     while True:
         counted = _counted(scene, birds)
         if time.monotonic() > end or all(

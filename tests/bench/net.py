@@ -1,0 +1,127 @@
+"""Networks of BIRD as they are emulated: what is planned beside what was measured."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+
+from support.daemon import PATH
+from support.networks import described
+from virtboost.net.emulate.launch import emulate
+from virtboost.net.emulate.outcome import Emulation, FaultOutcome, Spread
+from virtboost.net.emulate.scene import Fault, scene
+
+TITLE = "Networks emulated"
+
+SIZES = (
+    ("calico-mesh", 20),
+    ("calico-mesh", 40),
+    ("calico-mesh", 80),
+    ("calico-mesh", 150),
+    ("calico-reflectors", 50),
+    ("calico-reflectors", 200),
+)
+
+DEATHS = {"node_failures_per_day": 1}
+
+RESTARTS = {"node_failures_per_day": 1, "daemon_restarts_per_day": 20}
+"""So many that graceful restart is chosen."""
+
+FAULTS: tuple[tuple[str, Mapping[str, float], tuple[Fault, ...]], ...] = (
+    ("calico-mesh", DEATHS, ("kill", "cut", "freeze")),
+    ("calico-reflectors", DEATHS, ("kill", "cut", "reflector")),
+    ("calico-reflectors", RESTARTS, ("kill", "cut")),
+)
+
+HEAD = """\
+Each row is one run of `virtboost net emulate`: a BIRD, a namespace and a block of pods for each node. Counts are exact or the run fails.
+Converged: from the start of the first daemon until the median (last) node has every route in its kernel. CPU is of all daemons until then;
+busy: of both CPUs, whoever kept them so. Memory (PSS) is of a node's BIRD: planned, and the most of any node's.
+
+| design | nodes | sessions | converged, s | CPU, s | CPU of the emulation, s | busy | memory planned, kB | measured | packets arrived |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
+
+FAULT_HEAD = """
+
+Faults with 20 nodes, timers as planned for 50 nodes. Noticed: until other nodes had the victim's routes out of their kernels; back: from repair
+until they had them again; lost: seconds of packets to the victim's pods and from them, by pair of nodes. Least to most.
+
+| design, chosen timers | fault | noticed, s | planned, s | back, s | lost, s | planned, s |
+|---|---|---:|---:|---:|---:|---:|"""
+
+
+def versions() -> Sequence[str]:
+    """Return the version of BIRD."""
+    done = subprocess.run(
+        ("bird", "--version"), capture_output=True, text=True, check=True, env={"PATH": PATH}
+    )
+    return ((done.stdout + done.stderr).strip(),)
+
+
+def run() -> str:
+    """Return the result as Markdown."""
+    return "\n".join((HEAD, *_sizes(), FAULT_HEAD, *_faults()))
+
+
+def _sizes() -> Iterator[str]:
+    for design, nodes in SIZES:
+        found = _run(design, nodes, 200, {}, ())
+        measures, cost = found.measures, found.cost
+        memory = measures["bird_memory"]
+        cells = (
+            design,
+            f"{found.nodes}",
+            f"{measures['sessions'].measured.median:,.0f}",
+            _middle(found.converged),
+            f"{cost.daemon_cpu_s:.2f}",
+            f"{cost.harness_cpu_s:.2f}",
+            f"{cost.busy_ratio:.0%}",
+            f"{memory.expected.value / 1000:,.0f}",
+            f"{memory.measured.most / 1000:,.0f}",
+            f"{found.reach.arrived:,} of {found.reach.sent:,}",
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def _faults() -> Iterator[str]:
+    for design, churn, faults in FAULTS:
+        timers = "graceful restart" if churn is RESTARTS else "BFD"
+        for each in _run(design, 20, 50, churn, faults).faults:
+            yield f"| {design}, {timers} | {' | '.join(_fault_cells(each))} |"
+
+
+def _fault_cells(found: FaultOutcome) -> tuple[str, ...]:
+    planned = ""
+    if found.expected is not None:
+        planned = f"{found.expected.low:.2f} to {found.expected.high or 0:.2f}"
+    detected = found.fault in ("cut", "freeze")
+    return (
+        found.fault,
+        _ends(found.noticed),
+        planned if detected else "",
+        _ends(found.back),
+        _ends(found.lost),
+        "" if detected else planned,
+    )
+
+
+def _run(
+    design: str,
+    nodes: int,
+    described_nodes: int,
+    churn: Mapping[str, float],
+    faults: tuple[Fault, ...],
+) -> Emulation:
+    network = described(nodes=described_nodes, churn=churn)
+    found = emulate(scene(network, nodes=nodes, design=design, faults=faults), lambda _: None)
+    if found.problems:
+        raise RuntimeError(f"{design}, {nodes} nodes: {found.problems}")
+    return found
+
+
+def _middle(found: Spread | None) -> str:
+    return "" if found is None else f"{found.median:.2f} ({found.most:.2f})"
+
+
+def _ends(found: Spread | None) -> str:
+    return "nobody" if found is None else f"{found.least:.2f} to {found.most:.2f}"

@@ -1,0 +1,222 @@
+"""``virtboost net emulate``: real BIRDs in namespaces, by hand-counted figures; nothing stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from support.daemon import PATH, ask, gone, need, wait_until
+from support.networks import described
+from virtboost.errors import InputError, TransportError
+from virtboost.net.emulate import launch
+from virtboost.net.emulate.launch import emulate
+from virtboost.net.emulate.outcome import Emulation
+from virtboost.net.emulate.scene import Fault, Scene, scene
+
+pytestmark = pytest.mark.needs_root
+
+DESCRIPTION = """\
+nodes: 50
+pods_per_node: 30
+fabric: {kind: l2}
+addresses: {pods: [10.244.0.0/16], services: 10.96.0.0/16, nodes: 192.168.0.0/16}
+"""
+
+FEW: dict[str, Any] = {"nodes": 50, "churn": {"node_failures_per_day": 1}}
+"""Nodes that die: BFD every 500 ms is chosen, three may be missing."""
+
+
+@pytest.fixture(autouse=True)
+def _needs() -> None:
+    need("bird", "ip", "nsenter", "setpriv", "unshare")
+
+
+@contextmanager
+def command(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    path = folder / "net.yaml"
+    path.write_text(DESCRIPTION)
+    environment = {"PYTHONPATH": ":".join(sys.path), "PATH": PATH, "COLUMNS": "100"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "virtboost", "net", "emulate", str(path), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def acted(design: str, nodes: int, *faults: Fault, **changes: Any) -> Scene:
+    network = described(**(FEW | changes))
+    return scene(network, nodes=nodes, design=design, faults=faults)
+
+
+def ran(wanted: Scene) -> Emulation:
+    return emulate(wanted, lambda _: None)
+
+
+def seen(run: Emulation, key: str) -> float:
+    measured = run.measures[key].measured
+    assert measured.least == measured.most, key
+    return measured.median
+
+
+def outside() -> tuple[bool, str, set[str]]:
+    """Return what an emulation must not touch of the machine."""
+    devices = Path("/sys/class/net")
+    named = {path.name for pattern in ("br0", "p[01]") for path in devices.glob(pattern)}
+    return Path("/run/netns/n0").exists(), ask("sysctl", "-n", "net.ipv4.neigh.default.gc_thresh3"), named  # fmt: skip
+
+
+def test_a_mesh_is_as_planned(tmp_path: Path) -> None:
+    """Ten nodes: 45 sessions, nine each; ten routes; 90 ordered pairs."""
+    before = outside()
+    with command(tmp_path, "--design", "calico-mesh", "--nodes", "10", "--json") as process:
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    document = json.loads(out)
+    counts = {key: each["measured"]["most"] for key, each in document["measures"].items()}
+    assert counts.pop("bird_memory") > 500_000
+    assert counts == {"sessions": 45, "sessions_per_node": 9, "rib_paths": 10, "fib_routes": 10}
+    assert document["reach"] == {"sent": 90, "arrived": 90}
+    assert 0 < document["converged"]["least"] <= document["converged"]["most"] < 60
+    assert document["cost"]["daemon_cpu_s"] > 0
+    assert outside() == before
+
+
+def test_reflectors_are_as_planned(tmp_path: Path) -> None:
+    """Two reflect for eight: 2 x 8 + 1 sessions; of seven others' blocks two paths, of one's own one."""
+    with command(tmp_path, "--design", "calico-reflectors", "--nodes", "10") as process:
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    rows = {line[2:40].strip(): line.split() for line in out.splitlines() if line.startswith("  ")}
+    assert rows["BGP sessions"][-2:] == ["17", "17"]
+    assert rows["BGP sessions of a reflector"][-2:] == ["9", "9"]
+    assert rows["paths that a node's BIRD holds"][-2:] == ["15", "15"]
+    assert rows["routes to pods in a node's kernel"][-2:] == ["8", "8"]
+    assert "56 of 56 arrived" in out
+
+
+def test_a_node_of_several_blocks_announces_each() -> None:
+    run = ran(acted("calico-mesh", 4, pods_per_node=100))
+    assert (seen(run, "rib_paths"), seen(run, "fib_routes")) == (8, 8)
+    assert run.problems == ()
+
+
+def test_two_run_at_once_with_the_same_addresses(tmp_path: Path) -> None:
+    options = ("--design", "calico-mesh", "--nodes", "6", "--json")
+    with command(tmp_path, *options) as one, command(tmp_path, *options) as other:
+        found = [json.loads(process.communicate(timeout=120)[0]) for process in (one, other)]
+    assert (one.returncode, other.returncode) == (0, 0)
+    assert [each["reach"] for each in found] == [{"sent": 30, "arrived": 30}] * 2
+
+
+def test_a_killed_daemon_and_a_cut_link_are_noticed_and_come_back() -> None:
+    run = ran(acted("calico-mesh", 5, "kill", "cut"))
+    kill, cut = run.faults
+    assert run.problems == ()
+    assert (kill.noticed_by, cut.noticed_by) == (4, 4)
+    assert kill.noticed is not None and kill.noticed.most < 1
+    assert kill.lost.most > 0
+    assert cut.noticed is not None
+    assert 0.8 < cut.noticed.least <= cut.noticed.most < 5, "BFD of 3 x 500 ms, on a busy machine"
+    assert cut.lost.least > cut.noticed.least
+
+
+def test_graceful_restart_keeps_packets_going() -> None:
+    """Many restarts, few deaths: graceful restart is chosen; a second reflector keeps routes too."""
+    churn = {"node_failures_per_day": 1, "daemon_restarts_per_day": 20}
+    run = ran(acted("calico-reflectors", 5, "kill", "reflector", churn=churn))
+    assert run.problems == ()
+    for fault in run.faults:
+        assert (fault.noticed_by, fault.noticed) == (0, None)
+        assert fault.lost.most < 0.5, fault.fault
+
+
+def test_what_is_not_as_planned_is_told() -> None:
+    """One node of another AS: no session of it comes up."""
+    wanted = acted("calico-mesh", 4)
+    *others, last = wanted.speakers
+    foreign = structs.replace(
+        last, config=last.config.replace("local OWN as 64512", "local OWN as 7")
+    )
+    run = ran(structs.replace(wanted, speakers=(*others, foreign), patience_s=8))
+    assert run.converged is None
+    assert seen(run, "sessions") == 3
+    assert run.reach.arrived == 6
+    assert run.problems == (
+        "some nodes did not get all routes",
+        "BGP sessions: not as planned",
+        "BGP sessions of a node: not as planned",
+        "paths that a node's BIRD holds: not as planned",
+        "routes to pods in a node's kernel: not as planned",
+        "6 packets did not arrive",
+    )
+
+
+def test_a_daemon_that_ends_is_told() -> None:
+    wanted = acted("calico-mesh", 3)
+    broken = tuple(structs.replace(each, config="nonsense;") for each in wanted.speakers)
+    with pytest.raises(TransportError, match=r"BIRD of 192\.168\.0\.1 ended: .*bird\.conf:2"):
+        ran(structs.replace(wanted, speakers=broken))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_of_one_that_is_ended(number: signal.Signals, tmp_path: Path) -> None:
+    before = outside()
+    options = ("--design", "calico-mesh", "--nodes", "6", "--fault", "cut")
+    with command(tmp_path, *options) as process:
+        wait_until(lambda: _birds(process.pid) == 6, 60, lambda: str(_below(process.pid)))
+        below = _below(process.pid)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+        wait_until(lambda: all(map(gone, below)), 20, lambda: str(below))
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    assert "Traceback" not in err
+    assert outside() == before
+
+
+def _below(pid: int) -> dict[int, str]:
+    """Return the processes that descend from one, with their names."""
+    rows = [line.split(None, 2) for line in ask("ps", "-e", "-o", "pid=,ppid=,comm=").splitlines()]
+    found: dict[int, str] = {}
+    wanted = {pid}
+    while (
+        new := {int(row[0]): row[2] for row in rows if int(row[1]) in wanted}.items()
+        - found.items()
+    ):
+        found.update(new)
+        wanted = {each for each, _ in new}
+    return found
+
+
+def _birds(pid: int) -> int:
+    return list(_below(pid).values()).count("bird")
+
+
+def test_what_is_missing_is_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = acted("calico-mesh", 3)
+    large = structs.replace(wanted.expected["bird_memory"], high=1e15)
+    with pytest.raises(InputError, match=r"of memory, and .* are available: run fewer"):
+        ran(structs.replace(wanted, expected=wanted.expected | {"bird_memory": large}))
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "SYSTEM", ())
+        patch.setenv("PATH", "/nowhere")
+        with pytest.raises(InputError, match=r"not installed: bird, ip, mount, .*Debian: bird2"):
+            ran(wanted)
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    with pytest.raises(InputError, match="only root can"):
+        ran(wanted)

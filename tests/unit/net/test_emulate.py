@@ -1,0 +1,117 @@
+"""What an emulation runs, how it reads the kernel's messages, and what it makes of its figures."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from support.networks import PLAIN, described
+from virtboost.errors import InputError
+from virtboost.net.emulate.outcome import Cost, Emulation, Reach, spread
+from virtboost.net.emulate.scene import Scene, scene
+from virtboost.net.emulate.watch import Change, changes
+
+
+def acted(design: str | None, run: int | None = None, **changes: Any) -> Scene:
+    return scene(described(**changes), nodes=run, design=design, faults=())
+
+
+def test_of_two_in_a_mesh_exactly_the_lower_waits_for_the_other() -> None:
+    """BGP between two that both connect may collide, and ends a graceful restart."""
+    speakers = acted("calico-mesh", 12).speakers
+    waits = {
+        (own.address, other)
+        for own in speakers
+        for other in re.findall(r"neighbor (\S+) as 64512;\n  passive on;", own.config)
+    }
+    assert waits == {
+        (f"192.168.0.{low}", f"192.168.0.{high}") for low, high in combinations(range(1, 13), 2)
+    }
+
+
+def test_blocks_are_each_one_nodes_and_reflectors_have_none() -> None:
+    found = acted("calico-reflectors", 20, pods_per_node=100)
+    blocks = [block for each in found.speakers for block in each.blocks]
+    assert len(set(blocks)) == len(blocks) == 2 * 18
+    assert blocks[:3] == ["10.240.0.0/26", "10.240.0.64/26", "10.240.0.128/26"]
+    assert [each.reflector for each in found.speakers[:3]] == [True, True, False]
+
+
+def test_a_large_network_is_run_with_few_nodes_and_its_own_timers() -> None:
+    """BFD of 1,000 sessions is too much for a reflector, of twenty it is not."""
+    churn = {"node_failures_per_day": 9}
+    found = acted("calico-reflectors", churn=churn)
+    assert (len(found.speakers), found.described_nodes) == (20, 1000)
+    assert all("hold time 9;" in each.config for each in found.speakers)
+    assert (found.noticed.low, found.noticed.high) == (3.75, 9)
+    small = acted("calico-reflectors", nodes=20, churn=churn)
+    assert all("bfd on;" in each.config for each in small.speakers)
+
+
+def test_addresses_begin_with_the_networks_first() -> None:
+    found = acted(
+        "calico-mesh", 3, nodes=200, addresses=PLAIN["addresses"] | {"nodes": "10.99.0.0/24"}
+    )
+    assert [each.address for each in found.speakers] == ["10.99.0.1", "10.99.0.2", "10.99.0.3"]
+    assert found.prefix == 24
+
+
+@pytest.mark.parametrize(
+    ("design", "nodes", "told"),
+    [
+        ("calico-vxlan", 10, "can be run: calico-mesh, calico-reflectors, calico-rack-reflectors"),
+        ("calico-mesh", 1001, "from 1 to the 1000 that are described"),
+        ("calico-mesh", 1, "calico-mesh needs 2 at least"),
+        ("calico-reflectors", 3, "calico-reflectors needs 4 at least"),
+    ],
+)
+def test_what_cannot_be_run(design: str, nodes: int, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        acted(design, nodes)
+
+
+def test_a_recommended_design_that_cannot_be_run_is_named() -> None:
+    with pytest.raises(
+        InputError, match=r"^ovn-\S+ is recommended, and cannot be run; give --design"
+    ):
+        acted(None, wants=["tenancy"])
+
+
+def test_no_reflector_can_fail_where_there_is_none() -> None:
+    with pytest.raises(InputError, match="--fault reflector: calico-mesh has none"):
+        scene(described(), nodes=5, design="calico-mesh", faults=("reflector",))
+
+
+ADDED = bytes.fromhex(
+    "3c000000 18000000 00000000 00000000  02 1a 00 00 fe 0c 00 01 00000000"
+    "0800 0f00 fe000000  0800 0100 0af40040  0800 0500 c0a80002  0800 0400 02000000"
+)
+"""As rtnetlink(7) has it: 10.244.0.64/26 of BIRD (12) in table 254, by 192.168.0.2, device 2."""
+
+
+def test_messages_of_the_kernel() -> None:
+    removed = ADDED[:4] + b"\x19" + ADDED[5:]
+    static = ADDED[:21] + b"\x04" + ADDED[22:]
+    local = ADDED[:20] + b"\xff" + ADDED[21:]
+    assert [*changes(ADDED + removed + static + local + ADDED[:8])] == [
+        Change(False, "10.244.0.64/26"),  # noqa: FBT003
+        Change(True, "10.244.0.64/26"),  # noqa: FBT003
+    ]
+
+
+def test_times_of_a_busy_machine_are_doubted() -> None:
+    def doubts(busy_ratio: float, harness_cpu_s: float) -> tuple[str, ...]:
+        cost = Cost(setup_s=1, daemon_cpu_s=8, harness_cpu_s=harness_cpu_s, busy_ratio=busy_ratio)
+        return Emulation(
+            design="calico-mesh", nodes=2, reflectors=0, described_nodes=2, converged=spread([1]), measures={},
+            reach=Reach(sent=2, arrived=2), faults=(), cost=cost,
+        ).doubts  # fmt: skip
+
+    assert doubts(0.7, 2) == ()
+    assert [each[:22] for each in doubts(0.71, 2.1)] == [
+        "the CPUs were 71% busy",
+        "21% of the CPU seconds",
+    ]
