@@ -42,12 +42,14 @@ def _needs() -> None:
 
 
 @contextmanager
-def command(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+def command(
+    folder: Path, *options: str, before: tuple[str, ...] = ()
+) -> Iterator[subprocess.Popen[str]]:
     path = folder / "net.yaml"
     path.write_text(DESCRIPTION)
     environment = {"PYTHONPATH": ":".join(sys.path), "PATH": PATH, "COLUMNS": "100"}
     with subprocess.Popen(
-        [sys.executable, "-m", "virtboost", "net", "emulate", str(path), *options],
+        [*before, sys.executable, "-m", "virtboost", "net", "emulate", str(path), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -172,6 +174,36 @@ def test_a_daemon_that_ends_is_told() -> None:
     broken = tuple(structs.replace(each, config="nonsense;") for each in wanted.speakers)
     with pytest.raises(TransportError, match=r"BIRD of 192\.168\.0\.1 ended: .*bird\.conf:2"):
         ran(structs.replace(wanted, speakers=broken))
+
+
+def test_more_neighbours_than_the_kernel_keeps_are_there() -> None:
+    """The kernel keeps 1,024 for all namespaces; here are 36 x 35."""
+    run = ran(acted("calico-mesh", 36))
+    assert run.problems == ()
+    assert seen(run, "sessions") == 630
+    assert run.reach.sent == run.reach.arrived == 1260
+
+
+def test_a_kernel_that_refuses_namespaces_is_told(tmp_path: Path) -> None:
+    with command(
+        tmp_path, "--nodes", "4", before=("setpriv", "--bounding-set", "-sys_admin")
+    ) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (3, "")
+    assert (
+        err
+        == "virtboost: emulation: ended early: unshare: unshare failed: Operation not permitted\n"
+    )
+
+
+def test_a_stage_does_not_run_on_the_machine_itself() -> None:
+    done = subprocess.run(
+        [sys.executable, *launch.STAGE], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": ":".join(sys.path), "PATH": PATH}, timeout=60,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["problem"].startswith(
+        "a stage is begun by virtboost net emulate"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

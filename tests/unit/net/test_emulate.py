@@ -10,7 +10,7 @@ import pytest
 
 from support.networks import PLAIN, described
 from virtboost.errors import InputError
-from virtboost.net.emulate.outcome import Cost, Emulation, Reach, spread
+from virtboost.net.emulate.outcome import Cost, Emulation, Reach, judged, spread
 from virtboost.net.emulate.scene import Scene, scene
 from virtboost.net.emulate.watch import Change, changes
 
@@ -64,6 +64,7 @@ def test_addresses_begin_with_the_networks_first() -> None:
     [
         ("calico-vxlan", 10, "can be run: calico-mesh, calico-reflectors, calico-rack-reflectors"),
         ("calico-mesh", 1001, "from 1 to the 1000 that are described"),
+        ("calico-mesh", 0, "from 1 to the 1000 that are described"),
         ("calico-mesh", 1, "calico-mesh needs 2 at least"),
         ("calico-reflectors", 3, "calico-reflectors needs 4 at least"),
     ],
@@ -78,6 +79,11 @@ def test_a_recommended_design_that_cannot_be_run_is_named() -> None:
         InputError, match=r"^ovn-\S+ is recommended, and cannot be run; give --design"
     ):
         acted(None, wants=["tenancy"])
+
+
+def test_a_bridge_has_so_many_ports() -> None:
+    with pytest.raises(InputError, match=r"^--nodes: from 1 to 1023$"):
+        acted("calico-mesh", 1024, nodes=2000)
 
 
 def test_no_reflector_can_fail_where_there_is_none() -> None:
@@ -105,10 +111,11 @@ def test_messages_of_the_kernel() -> None:
 def test_times_of_a_busy_machine_are_doubted() -> None:
     def doubts(busy_ratio: float, harness_cpu_s: float) -> tuple[str, ...]:
         cost = Cost(setup_s=1, daemon_cpu_s=8, harness_cpu_s=harness_cpu_s, busy_ratio=busy_ratio)
-        return Emulation(
+        run = Emulation(
             design="calico-mesh", nodes=2, reflectors=0, described_nodes=2, converged=spread([1]), measures={},
             reach=Reach(sent=2, arrived=2), faults=(), cost=cost,
-        ).doubts  # fmt: skip
+        )  # fmt: skip
+        return judged(run).doubts
 
     assert doubts(0.7, 2) == ()
     assert [each[:22] for each in doubts(0.71, 2.1)] == [

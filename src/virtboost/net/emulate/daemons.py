@@ -60,9 +60,8 @@ class Bird:
                 stderr=log,
             )
 
-    @property
     def running(self) -> subprocess.Popen[bytes]:
-        """The process.
+        """Return the process.
 
         Raises:
             DaemonError: It ended.
@@ -74,17 +73,17 @@ class Bird:
 
     def kill(self) -> None:
         """Kill it and wait until it is gone."""
-        process = self.running
+        process = self.running()
         process.kill()
         process.wait()
 
     def freeze(self) -> None:
         """Let it stand still."""
-        self.running.send_signal(signal.SIGSTOP)
+        self.running().send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self.running.send_signal(signal.SIGCONT)
+        self.running().send_signal(signal.SIGCONT)
 
     def sessions(self) -> int:
         """Return how many of its sessions are established; 0: it does not answer yet."""
@@ -109,13 +108,13 @@ class Bird:
 
     def cpu_s(self) -> float:
         """Return the CPU seconds of its threads."""
-        tasks = Path(f"/proc/{self.running.pid}/task")
+        tasks = Path(f"/proc/{self.running().pid}/task")
         spent = (int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir())
         return sum(spent) / 1e9
 
     def memory_bytes(self) -> int:
         """Return its memory, with its share of what it has in common with others."""
-        told = Path(f"/proc/{self.running.pid}/smaps_rollup").read_text()
+        told = Path(f"/proc/{self.running().pid}/smaps_rollup").read_text()
         return sum(int(share) << 10 for share in SHARE.findall(told))
 
     def _ask(self, command: str) -> str:

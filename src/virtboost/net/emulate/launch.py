@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -69,8 +70,9 @@ def _carry_on(
 ) -> Emulation:
     if process.stdin is None or process.stdout is None:
         raise TypeError("pipes are asked for")
-    process.stdin.write(msgspec.json.encode(scene))
-    process.stdin.close()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(msgspec.json.encode(scene))
+        process.stdin.close()
     for line in process.stdout:
         message = msgspec.json.decode(line, type=Message)
         if isinstance(message, Said):

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from virtboost.net.emulate.scene import Fault
 from virtboost.net.figure import Figure
@@ -109,22 +109,21 @@ class Emulation(Struct, frozen=True, kw_only=True):
     reach: Reach
     faults: tuple[FaultOutcome, ...]
     cost: Cost
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What is not as it must be."""
-        return tuple(_problems(self))
-
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        """Why times are not to be trusted."""
-        return tuple(_doubts(self.cost))
+    problems: tuple[str, ...] = ()
+    """What is not as it must be."""
+    doubts: tuple[str, ...] = ()
+    """Why times are not to be trusted."""
 
 
 def spread(values: Iterable[float]) -> Spread:
     """Return least, median and most of some values."""
     found = sorted(values)
     return Spread(least=found[0], median=statistics.median(found), most=found[-1])
+
+
+def judged(run: Emulation) -> Emulation:
+    """Return a run with what is wrong with it, and with its times."""
+    return structs.replace(run, problems=tuple(_problems(run)), doubts=tuple(_doubts(run.cost)))
 
 
 def _problems(run: Emulation) -> Iterator[str]:

@@ -31,6 +31,9 @@ RUNNABLE = tuple(
 
 DEFAULT_NODES = 20
 
+MOST_NODES = 1_023
+"""Ports of a bridge (``BR_MAX_PORTS``, ``net/bridge/br_private.h``), without 0."""
+
 Fault = Literal["kill", "cut", "freeze", "reflector"]
 """A node's daemon is killed and starts again; a node's link is cut; a node's daemon stands still; a
 reflector's daemon is killed and starts again."""
@@ -81,7 +84,7 @@ def scene(
         InputError: The design cannot be run, or not with so many nodes.
     """
     chosen = _design(network, design)
-    small = _smaller(network, nodes or min(DEFAULT_NODES, network.node_count))
+    small = _smaller(network, min(DEFAULT_NODES, network.node_count) if nodes is None else nodes)
     if small.node_count < chosen.least_nodes or small.node_count < 2:
         raise InputError(f"--nodes: {chosen.name} needs {max(2, chosen.least_nodes)} at least")
     ways = failure.detections(chosen, network, scale_of(network))
@@ -117,8 +120,9 @@ def _smaller(network: Network, nodes: int) -> Network:
     Addresses of reflectors are given anew: their number follows the racks.
     """
     whole = network.node_count
-    if not 1 <= nodes <= whole:
-        raise InputError(f"--nodes: from 1 to the {whole} that are described")
+    if not 1 <= nodes <= min(whole, MOST_NODES):
+        most = f"the {whole} that are described" if whole <= MOST_NODES else f"{MOST_NODES}"
+        raise InputError(f"--nodes: from 1 to {most}")
     racks = min(nodes, max(1, math.ceil(network.rack_count * nodes / whole)))
     group = NodeGroup(count=nodes, racks=racks, mtu=network.mtu)
     return structs.replace(

@@ -131,5 +131,5 @@ def _batch(options: Sequence[str], lines: Iterator[str] | list[str]) -> None:
 def _run(argv: Sequence[str], text: str = "") -> None:
     done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = done.stderr.strip().splitlines()[:1] or ["no message"]
-        raise SpaceError(f"{argv[0]}: {last[0]}")
+        first = done.stderr.strip().splitlines()[:1] or ["no message"]
+        raise SpaceError(f"{argv[0]}: {first[0]}")

@@ -6,6 +6,7 @@ it.
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
@@ -19,7 +20,7 @@ from virtboost.net.emulate import space
 from virtboost.net.emulate.daemons import Bird, DaemonError
 from virtboost.net.emulate.ends import Ends
 from virtboost.net.emulate.fault import Trial
-from virtboost.net.emulate.outcome import Cost, Emulation, Measure, Spread, spread
+from virtboost.net.emulate.outcome import Cost, Emulation, Measure, Spread, judged, spread
 from virtboost.net.emulate.scene import Scene
 from virtboost.net.emulate.watch import Watch
 
@@ -67,7 +68,7 @@ def run(scene: Scene, tell: Callable[[str], None]) -> Emulation:
     for fault in scene.faults:
         tell(f"fault: {fault}")
         faults.append(Trial(fault, scene, birds, watch, ends).run())
-    return Emulation(
+    found = Emulation(
         design=scene.design,
         nodes=len(birds),
         reflectors=len(_by_role(birds)[1]),
@@ -78,6 +79,7 @@ def run(scene: Scene, tell: Callable[[str], None]) -> Emulation:
         faults=tuple(faults),
         cost=cost,
     )
+    return judged(found)
 
 
 def _watchers(scene: Scene) -> tuple[Watch, Ends]:
@@ -99,7 +101,8 @@ def _converge(
         watch.wait(1)
         if time.monotonic() > checked + 1:
             checked = time.monotonic()
-            _require_running(birds)
+            for bird in birds:
+                bird.running()
     worked, idle = (after - before for after, before in zip(_busy(), busy, strict=True))
     cost = Cost(
         setup_s=setup_s,
@@ -110,11 +113,6 @@ def _converge(
     if not watch.complete:
         return None, cost
     return spread(at - began for at in watch.complete_at.values()), cost
-
-
-def _require_running(birds: list[Bird]) -> None:
-    for bird in birds:
-        bird.running  # noqa: B018 (it raises)
 
 
 def _measure(scene: Scene, birds: list[Bird]) -> dict[str, Measure]:
@@ -174,6 +172,9 @@ def _harness_s() -> float:
 
 
 def _messages() -> Iterator[Message]:
+    if os.getpid() != 1:
+        yield Failed("a stage is begun by virtboost net emulate, in namespaces of its own")
+        return
     scene = msgspec.json.decode(sys.stdin.buffer.read(), type=Scene)
 
     def tell(text: str) -> None:
