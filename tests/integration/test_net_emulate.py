@@ -112,6 +112,26 @@ def test_reflectors_are_as_planned(tmp_path: Path) -> None:
     assert "56 of 56 arrived" in out
 
 
+def test_reflectors_may_be_frrs(tmp_path: Path) -> None:
+    need("vtysh")
+    options = ("--design", "calico-reflectors", "--nodes", "6", "--reflectors", "frr")
+    with command(tmp_path, *options, "--fault", "reflector", "--json") as process:
+        wait_until(
+            lambda: list(_below(process.pid).values()).count("bgpd") == 2, 60, lambda: "no bgpd"
+        )
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    document = json.loads(out)
+    counts = {key: each["measured"]["most"] for key, each in document["measures"].items()}
+    assert counts.pop("bird_memory") > 500_000
+    assert counts == {
+        "sessions": 9, "sessions_per_node": 2, "sessions_per_reflector": 5, "rib_paths": 7, "fib_routes": 4,
+    }  # fmt: skip
+    assert document["reach"] == {"sent": 12, "arrived": 12}
+    (fault,) = document["faults"]
+    assert (fault["noticed_by"], fault["restored"]) == (0, True)
+
+
 def test_a_node_of_several_blocks_announces_each() -> None:
     run = ran(acted("calico-mesh", 4, pods_per_node=100))
     assert (seen(run, "rib_paths"), seen(run, "fib_routes")) == (8, 8)
@@ -172,7 +192,9 @@ def test_what_is_not_as_planned_is_told() -> None:
 def test_a_daemon_that_ends_is_told() -> None:
     wanted = acted("calico-mesh", 3)
     broken = tuple(structs.replace(each, config="nonsense;") for each in wanted.speakers)
-    with pytest.raises(TransportError, match=r"BIRD of 192\.168\.0\.1 ended: .*bird\.conf:2"):
+    with pytest.raises(
+        TransportError, match=r"BIRD of 192\.168\.0\.1 ended: .*config:2:1 syntax error"
+    ):
         ran(structs.replace(wanted, speakers=broken))
 
 

@@ -32,7 +32,7 @@ PURE = ("model", "catalogue", "check", "plan", "emit", "net", "scan", "report")
 
 NOT_PURE = {
     f"net/emulate/{name}.py"
-    for name in ("daemons", "ends", "fault", "launch", "space", "stage", "watch")
+    for name in ("bgpd", "bird", "daemon", "ends", "fault", "launch", "space", "stage", "watch")
 }
 """Of these packages."""
 

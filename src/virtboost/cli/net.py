@@ -35,6 +35,13 @@ class Break(StrEnum):
     REFLECTOR = "reflector"
 
 
+class Software(StrEnum):
+    """Daemons that speak BGP."""
+
+    BIRD = "bird"
+    FRR = "frr"
+
+
 class Kind(StrEnum):
     """Kinds of fabric."""
 
@@ -113,6 +120,9 @@ def emulate(
         list[Break] | None,
         typer.Option(help="What to break once all is up. May be repeated.", show_default=False),
     ] = None,
+    reflectors: Annotated[
+        Software, typer.Option(help="The daemon of reflectors; nodes have BIRD.")
+    ] = Software.BIRD,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write what came of it to a file."),
@@ -135,6 +145,7 @@ def emulate(
         nodes=nodes,
         design=design,
         faults=tuple(each.value for each in fault or ()),
+        reflector=reflectors.value,
     )
     found = run(wanted, _tell)
     if output is not None:

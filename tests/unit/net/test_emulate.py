@@ -11,7 +11,7 @@ import pytest
 from support.networks import PLAIN, described
 from virtboost.errors import InputError
 from virtboost.net.emulate.outcome import Cost, Emulation, Reach, judged, spread
-from virtboost.net.emulate.scene import Scene, scene
+from virtboost.net.emulate.scene import Fault, Scene, scene
 from virtboost.net.emulate.watch import Change, changes
 
 
@@ -89,6 +89,13 @@ def test_a_bridge_has_so_many_ports() -> None:
 def test_no_reflector_can_fail_where_there_is_none() -> None:
     with pytest.raises(InputError, match="--fault reflector: calico-mesh has none"):
         scene(described(), nodes=5, design="calico-mesh", faults=("reflector",))
+
+
+@pytest.mark.parametrize("fault", ["cut", "freeze"])
+def test_frr_without_bfd_cannot_notice_what_bfd_should(fault: Fault) -> None:
+    network = described(nodes=20, churn={"node_failures_per_day": 9})
+    with pytest.raises(InputError, match=r"--reflectors frr: .* needs FRR's bfdd"):
+        scene(network, nodes=9, design="calico-reflectors", faults=(fault,), reflector="frr")
 
 
 ADDED = bytes.fromhex(

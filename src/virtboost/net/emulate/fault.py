@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 from virtboost.net.emulate import space
-from virtboost.net.emulate.daemons import Bird
+from virtboost.net.emulate.daemon import Daemon
 from virtboost.net.emulate.ends import LATE_S, Ends
 from virtboost.net.emulate.outcome import FaultOutcome, Spread, spread
 from virtboost.net.emulate.scene import Fault, Scene
@@ -38,16 +38,16 @@ class Trial:
     """One fault."""
 
     def __init__(
-        self, fault: Fault, scene: Scene, birds: list[Bird], watch: Watch, ends: Ends
+        self, fault: Fault, scene: Scene, daemons: list[Daemon], watch: Watch, ends: Ends
     ) -> None:
         """Choose the victim: the last node, or the first reflector."""
         self._fault = fault
         self._scene = scene
-        self._victim = birds[0 if fault == "reflector" else -1]
+        self._victim = daemons[0 if fault == "reflector" else -1]
         self._watch = watch
         self._ends = ends
-        self._target = birds[-1].place
-        self._senders = [bird.place for bird in birds[:-1] if bird.speaker.blocks][:SENDERS]
+        self._target = daemons[-1].place
+        self._senders = [each.place for each in daemons[:-1] if each.speaker.blocks][:SENDERS]
         self._rounds = 0
         self._arrived: Counter[tuple[int, int]] = Counter()
         self._next_at = 0.0

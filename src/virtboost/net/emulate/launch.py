@@ -16,6 +16,7 @@ from typing import IO
 import msgspec
 
 from virtboost.errors import InputError, TransportError
+from virtboost.net.emulate import bgpd
 from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.emulate.scene import Scene
 from virtboost.net.emulate.stage import Done, Message, Said
@@ -90,10 +91,13 @@ def _require(scene: Scene, path: str) -> None:
     """Refuse before anything starts."""
     if os.geteuid() != 0:
         raise InputError("an emulation makes network namespaces: only root can")
-    missing = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
+    programs = list(PROGRAMS)
+    if any(speaker.daemon == "frr" for speaker in scene.speakers):
+        programs += [bgpd.PROGRAM, "vtysh"]
+    missing = [program for program in programs if shutil.which(program, path=path) is None]
     if missing:
         raise InputError(
-            f"not installed: {', '.join(missing)} (Debian: bird2, iproute2, util-linux)"
+            f"not installed: {', '.join(missing)} (Debian: bird2, frr, iproute2, util-linux)"
         )
     needed = (scene.expected["bird_memory"].high or 0) * len(scene.speakers)
     found = AVAILABLE.search(Path("/proc/meminfo").read_text())

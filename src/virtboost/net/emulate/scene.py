@@ -14,7 +14,7 @@ from virtboost.errors import InputError
 from virtboost.net import failure, law
 from virtboost.net.description import Churn, Limits, Network, NodeGroup, Policies, Services
 from virtboost.net.design import Design
-from virtboost.net.emit import bird
+from virtboost.net.emit import bird, frr
 from virtboost.net.emit.layout import Layout, Reflector, reflectors, reflectors_wanted
 from virtboost.net.failure import Detection
 from virtboost.net.figure import NOTHING, Figure, exact
@@ -39,14 +39,18 @@ Fault = Literal["kill", "cut", "freeze", "reflector"]
 reflector's daemon is killed and starts again."""
 
 
+Software = Literal["bird", "frr"]
+
+
 class Speaker(Struct, frozen=True, kw_only=True):
-    """A BIRD in a namespace of its own."""
+    """A daemon in a namespace of its own."""
 
     address: str
     reflector: bool
     """Reflectors hold no pods."""
     blocks: tuple[str, ...]
     """Of its pods, each a route that it announces."""
+    daemon: Software = "bird"
     config: str
 
 
@@ -74,7 +78,12 @@ class Scene(Struct, frozen=True, kw_only=True):
 
 
 def scene(
-    network: Network, *, nodes: int | None, design: str | None, faults: tuple[Fault, ...]
+    network: Network,
+    *,
+    nodes: int | None,
+    design: str | None,
+    faults: tuple[Fault, ...],
+    reflector: Software = "bird",
 ) -> Scene:
     """Return what to run of a description: the recommended design, or another, with fewer nodes.
 
@@ -98,7 +107,9 @@ def scene(
     )
     if "reflector" in faults and not reflectors_wanted(layout):
         raise InputError(f"--fault reflector: {chosen.name} has none")
-    return _scene(layout, network.node_count, detection, faults)
+    if reflector == "frr" and detection.by == "bfd" and {"cut", "freeze"} & {*faults}:
+        raise InputError("--reflectors frr: bgpd runs alone, and the planned BFD needs FRR's bfdd")
+    return _scene(layout, network.node_count, detection, faults, reflector)
 
 
 def _design(network: Network, name: str | None) -> Design:
@@ -137,7 +148,11 @@ def _smaller(network: Network, nodes: int) -> Network:
 
 
 def _scene(
-    layout: Layout, described: int, detection: Detection, faults: tuple[Fault, ...]
+    layout: Layout,
+    described: int,
+    detection: Detection,
+    faults: tuple[Fault, ...],
+    reflector: Software,
 ) -> Scene:
     count, wanted = layout.scale.nodes, reflectors_wanted(layout)
     first = int(layout.network.addresses.node_network().network_address) + 1
@@ -153,19 +168,19 @@ def _scene(
         prefix=layout.network.addresses.node_network().prefixlen,
         pools=layout.network.addresses.pods,
         speakers=(
-            *(_reflector(layout, own) for own in found),
+            *(_reflector(layout, own, reflector) for own in found),
             *_nodes(layout, addresses[wanted:], found),
         ),
-        expected=_expected(layout, wanted),
+        expected=_expected(layout, wanted, reflector),
         noticed=detection.blackhole,
         restart_loss=NOTHING if detection.graceful_restart else restart,
         faults=faults,
     )
 
 
-def _reflector(layout: Layout, own: Reflector) -> Speaker:
-    config = bird.reflector(layout, own)
-    return Speaker(address=own.address, reflector=True, blocks=(), config=config)
+def _reflector(layout: Layout, own: Reflector, software: Software) -> Speaker:
+    config = (frr if software == "frr" else bird).reflector(layout, own)
+    return Speaker(address=own.address, reflector=True, blocks=(), daemon=software, config=config)
 
 
 def _nodes(
@@ -194,7 +209,7 @@ def _blocks(network: Network) -> Iterator[str]:
     return map(str, chain.from_iterable(pool.subnets(new_prefix=length) for pool in pools))
 
 
-def _expected(layout: Layout, reflecting: int) -> dict[str, Figure]:
+def _expected(layout: Layout, reflecting: int, software: Software) -> dict[str, Figure]:
     """Return the closed forms at this size, without blocks of reflectors, which have no pods."""
     forms, scale = layout.design.forms, layout.scale
     missing = reflecting * scale.blocks_per_node
@@ -209,7 +224,8 @@ def _expected(layout: Layout, reflecting: int) -> dict[str, Figure]:
         "bird_memory": law.bird_memory(sessions, paths),
     }
     if reflecting:
+        found["sessions_per_reflector"] = forms["sessions_per_reflector"](scale)
+    if reflecting and software == "bird":
         clients = forms["sessions_per_reflector"](scale)
-        found["sessions_per_reflector"] = clients
         found["reflector_memory"] = law.reflector_memory(clients.value, scale.routes - missing)
     return found

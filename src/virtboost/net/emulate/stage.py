@@ -17,12 +17,17 @@ import msgspec
 from msgspec import Struct
 
 from virtboost.net.emulate import space
-from virtboost.net.emulate.daemons import Bird, DaemonError
+from virtboost.net.emulate.bgpd import Bgpd
+from virtboost.net.emulate.bird import Bird
+from virtboost.net.emulate.daemon import Daemon, DaemonError
 from virtboost.net.emulate.ends import Ends
 from virtboost.net.emulate.fault import Trial
 from virtboost.net.emulate.outcome import Cost, Emulation, Measure, Spread, judged, spread
-from virtboost.net.emulate.scene import Scene
+from virtboost.net.emulate.scene import Scene, Software
 from virtboost.net.emulate.watch import Watch
+
+KINDS: dict[Software, type[Daemon]] = {"bird": Bird, "frr": Bgpd}
+"""Of daemons."""
 
 
 class Said(Struct, frozen=True, tag=True):
@@ -56,22 +61,24 @@ def run(scene: Scene, tell: Callable[[str], None]) -> Emulation:
     began = time.monotonic()
     tell(f"making {len(scene.speakers)} namespaces")
     space.build(scene)
-    birds = [Bird(place, speaker) for place, speaker in enumerate(scene.speakers)]
+    daemons = [
+        KINDS[speaker.daemon](place, speaker) for place, speaker in enumerate(scene.speakers)
+    ]
     watch, ends = _watchers(scene)
     setup_s = time.monotonic() - began
     tell("starting daemons")
-    converged, cost = _converge(scene, birds, watch, setup_s)
+    converged, cost = _converge(scene, daemons, watch, setup_s)
     tell("measuring")
-    measures = _measure(scene, birds)
+    measures = _measure(scene, daemons)
     reach = ends.reach()
     faults = []
     for fault in scene.faults:
         tell(f"fault: {fault}")
-        faults.append(Trial(fault, scene, birds, watch, ends).run())
+        faults.append(Trial(fault, scene, daemons, watch, ends).run())
     found = Emulation(
         design=scene.design,
-        nodes=len(birds),
-        reflectors=len(_by_role(birds)[1]),
+        nodes=len(daemons),
+        reflectors=len(_by_role(daemons)[1]),
         described_nodes=scene.described_nodes,
         converged=converged,
         measures=measures,
@@ -90,23 +97,23 @@ def _watchers(scene: Scene) -> tuple[Watch, Ends]:
 
 
 def _converge(
-    scene: Scene, birds: list[Bird], watch: Watch, setup_s: float
+    scene: Scene, daemons: list[Daemon], watch: Watch, setup_s: float
 ) -> tuple[Spread | None, Cost]:
     """Start all daemons, and wait until every node has every route."""
     busy, harness, began = _busy(), _harness_s(), time.monotonic()
-    for bird in birds:
-        bird.start()
+    for each in daemons:
+        each.start()
     checked = began
     while not watch.complete and time.monotonic() < began + scene.patience_s:
         watch.wait(1)
         if time.monotonic() > checked + 1:
             checked = time.monotonic()
-            for bird in birds:
-                bird.running()
+            for each in daemons:
+                each.running()
     worked, idle = (after - before for after, before in zip(_busy(), busy, strict=True))
     cost = Cost(
         setup_s=setup_s,
-        daemon_cpu_s=sum(bird.cpu_s() for bird in birds),
+        daemon_cpu_s=sum(each.cpu_s() for each in daemons),
         harness_cpu_s=_harness_s() - harness,
         busy_ratio=worked / max(1, worked + idle),
     )
@@ -115,17 +122,17 @@ def _converge(
     return spread(at - began for at in watch.complete_at.values()), cost
 
 
-def _measure(scene: Scene, birds: list[Bird]) -> dict[str, Measure]:
+def _measure(scene: Scene, daemons: list[Daemon]) -> dict[str, Measure]:
     """Count and weigh, once counts are as expected or no longer waited for."""
     end = time.monotonic() + scene.patience_s
     while True:
-        counted = _counted(scene, birds)
+        counted = _counted(scene, daemons)
         if time.monotonic() > end or all(
             set(counted[key]) == {scene.expected[key].value} for key in ("sessions", "rib_paths")
         ):
             break
         time.sleep(1)
-    nodes, reflectors = _by_role(birds)
+    nodes, reflectors = _by_role(daemons)
     counted |= {
         "fib_routes": [bird.routes(scene.pools) for bird in nodes],
         "bird_memory": [bird.memory_bytes() for bird in nodes],
@@ -137,8 +144,8 @@ def _measure(scene: Scene, birds: list[Bird]) -> dict[str, Measure]:
     }
 
 
-def _counted(scene: Scene, birds: list[Bird]) -> dict[str, list[float]]:
-    nodes, reflectors = _by_role(birds)
+def _counted(scene: Scene, daemons: list[Daemon]) -> dict[str, list[float]]:
+    nodes, reflectors = _by_role(daemons)
     of_nodes, of_reflectors = ([bird.sessions() for bird in each] for each in (nodes, reflectors))
     return {
         "sessions": [(sum(of_nodes) + sum(of_reflectors)) / 2],
@@ -148,11 +155,11 @@ def _counted(scene: Scene, birds: list[Bird]) -> dict[str, list[float]]:
     }
 
 
-def _by_role(birds: list[Bird]) -> tuple[list[Bird], list[Bird]]:
+def _by_role(daemons: list[Daemon]) -> tuple[list[Bird], list[Daemon]]:
     """Return those of nodes, and those of reflectors."""
     return (
-        [bird for bird in birds if not bird.speaker.reflector],
-        [bird for bird in birds if bird.speaker.reflector],
+        [each for each in daemons if isinstance(each, Bird) and not each.speaker.reflector],
+        [each for each in daemons if each.speaker.reflector],
     )
 
 

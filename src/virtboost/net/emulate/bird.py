@@ -1,0 +1,62 @@
+"""BIRD as a node or a reflector."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+
+from virtboost.net.emulate.daemon import Daemon, DaemonError, shown
+from virtboost.net.emulate.space import name
+
+ANSWER_S = 60
+"""How long a daemon that is busy may take to answer."""
+
+COUNTED = re.compile(r"(\d+) of \d+ routes")
+
+
+class Bird(Daemon):
+    """BIRD, started as after a crash (``-R``) for graceful restart; it logs to its folder."""
+
+    title = "BIRD"
+    argv = ("bird", "-f", "-R", "-c", "config", "-s", "control")
+    head = "log stderr { warning, error, fatal, bug };\n"
+
+    def sessions(self) -> int:
+        """Return how many of its sessions are established; 0: it does not answer yet."""
+        with contextlib.suppress(FileNotFoundError, ConnectionError, TimeoutError):
+            return self._ask("show protocols").count("Established")
+        return 0
+
+    def paths(self, pools: tuple[str, ...]) -> int:
+        """Return how many paths to blocks of some pools it holds."""
+        within = ", ".join(f"{pool}+" for pool in pools)
+        found = COUNTED.search(self._ask(f"show route where net ~ [ {within} ] count"))
+        if found is None:
+            raise DaemonError(f"BIRD of {self.speaker.address} does not count its routes")
+        return int(found[1])
+
+    def routes(self, pools: tuple[str, ...]) -> int:
+        """Return how many routes to blocks are in the node's kernel, its own among them."""
+        return sum(
+            shown("ip", "-n", name(self.place), "-o", "route", "show", "root", pool).count("\n")
+            for pool in pools
+        )
+
+    def _ask(self, command: str) -> str:
+        """Return the answer on the control socket, which ends with a line of code 0000 or an error.
+
+        Source: BIRD 2.0 programmer's documentation, "Command line interface".
+        """
+        content = b""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(ANSWER_S)
+            control.connect(str(self.folder / "control"))
+            control.recv(1 << 16)
+            control.sendall(f"{command}\n".encode())
+            while not re.search(rb"^(?:0\d|[89]\d)\d\d .*\n\Z", content, re.MULTILINE):
+                more = control.recv(1 << 16)
+                if not more:
+                    break
+                content += more
+        return content.decode(errors="replace")
