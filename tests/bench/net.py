@@ -20,6 +20,7 @@ SIZES = (
     ("calico-mesh", 150),
     ("calico-reflectors", 50),
     ("calico-reflectors", 200),
+    ("calico-rack-reflectors", 310),
 )
 
 DEATHS = {"node_failures_per_day": 1}
@@ -65,7 +66,7 @@ def run() -> str:
 
 def _sizes() -> Iterator[str]:
     for design, nodes in SIZES:
-        found = _run(design, nodes, 200, {}, ())
+        found = _run(design, nodes, 400, {}, ())
         measures, cost = found.measures, found.cost
         memory = measures["bird_memory"]
         cells = (

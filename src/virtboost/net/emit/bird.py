@@ -24,7 +24,7 @@ def reflector(layout: Layout, own: Reflector) -> str:
         "template bgp speaker {",
         f"  local {own.address} as {number};",
         *_timers(layout),
-        "  ipv4 { import filter pods; export filter pods; add paths tx; };",
+        "  ipv4 { import filter pods; export filter pods; };",
         "}",
         "",
         "protocol bgp clients from speaker {",
@@ -49,7 +49,7 @@ def node(layout: Layout, own: tuple[Reflector, ...]) -> str:
     A node's own address is in a file beside it.  Its pods' routes are those in the kernel that are
     within the pools.
     """
-    lines = [*_node(layout, paths="; add paths rx"), "}"]
+    lines = [*_node(layout), "}"]
     for place, each in enumerate(own, 1):
         lines += _session(f"reflector{place}", each.address, layout.network.as_number, [])
     return "\n".join(lines) + "\n"
@@ -68,7 +68,7 @@ def mesh(layout: Layout, own: str, addresses: tuple[str, ...]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _node(layout: Layout, *, paths: str = "") -> Iterator[str]:
+def _node(layout: Layout) -> Iterator[str]:
     """Yield what nodes have in common, up to the end of their template, which is open."""
     yield "# own.conf has a line: define OWN = the address of this node;"
     yield 'include "own.conf";'
@@ -91,7 +91,7 @@ def _node(layout: Layout, *, paths: str = "") -> Iterator[str]:
     yield "template bgp speaker {"
     yield f"  local OWN as {layout.network.as_number};"
     yield from _timers(layout)
-    yield f"  ipv4 {{ import filter pods; export filter pods; next hop self{paths}; }};"
+    yield "  ipv4 { import filter pods; export filter pods; next hop self; };"
 
 
 def _session(name: str, address: str, number: int, more: list[str]) -> Iterator[str]:
