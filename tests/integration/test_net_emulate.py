@@ -156,6 +156,7 @@ def test_a_killed_daemon_and_a_cut_link_are_noticed_and_come_back() -> None:
     assert cut.noticed is not None
     assert 0.8 < cut.noticed.least <= cut.noticed.most < 5, "BFD of 3 x 500 ms, on a busy machine"
     assert cut.lost.least > cut.noticed.least
+    assert cut.back is not None and cut.back.most < 30, "BIRD's own wait is 45 s at least"
 
 
 def test_graceful_restart_keeps_packets_going() -> None:

@@ -46,7 +46,7 @@ class Bird(Daemon):
     def _ask(self, command: str) -> str:
         """Return the answer on the control socket, which ends with a line of code 0000 or an error.
 
-        Source: BIRD 2.0 programmer's documentation, "Command line interface".
+        Source: BIRD 2.0, ``doc/reply_codes``: 0 is done, 8 an error, 9 a syntax error.
         """
         content = b""
         with socket.socket(socket.AF_UNIX) as control:

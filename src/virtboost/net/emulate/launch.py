@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import msgspec
 
@@ -69,12 +69,11 @@ def emulate(scene: Scene, tell: Callable[[str], None]) -> Emulation:
 def _carry_on(
     process: subprocess.Popen[bytes], scene: Scene, tell: Callable[[str], None], errors: IO[bytes]
 ) -> Emulation:
-    if process.stdin is None or process.stdout is None:
-        raise TypeError("pipes are asked for")
+    given, told = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(msgspec.json.encode(scene))
-        process.stdin.close()
-    for line in process.stdout:
+        given.write(msgspec.json.encode(scene))
+        given.close()
+    for line in told:
         message = msgspec.json.decode(line, type=Message)
         if isinstance(message, Said):
             tell(message.text)

@@ -49,7 +49,8 @@ class Watch:
         """When a node lost a route first since ``forget``."""
         self._selector = selectors.DefaultSelector()
         for place in wanted:
-            self._selector.register(_listen(place), selectors.EVENT_READ, place)
+            listening = _listen(place)
+            self._selector.register(listening, selectors.EVENT_READ, (place, listening))
 
     @property
     def complete(self) -> bool:
@@ -64,10 +65,11 @@ class Watch:
     def wait(self, seconds: float) -> None:
         """Take what there is; wait until there is something, for so long at most."""
         for key, _ in self._selector.select(seconds):
-            content = key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
+            place, listening = key.data
+            content = listening.recv(1 << 16)
             now = time.monotonic()
             for change in changes(content):
-                self._take(key.data, change, now)
+                self._take(place, change, now)
 
     def _take(self, place: int, change: Change, now: float) -> None:
         missing = self.missing[place]
