@@ -416,6 +416,25 @@ def test_reboots(edit: Path) -> None:
     assert not ETC.exists()
 
 
+def test_a_screening_of_three(asked: Path, before: str) -> None:
+    """Two that do not touch the figure, and the one that is the figure."""
+    names = ("vm.dirty_writeback_centisecs", "vm.page-cluster")
+    paths = [Path("/proc/sys", name.replace(".", "/")) for name in names]
+    values = [str(int(path.read_text()) + 1) for path in paths]
+    more = "".join(
+        f"- {{name: {name}, changes: [{{kind: sysctl, name: {name}, value: '{value}'}}]}}\n"
+        for name, value in zip(names, values, strict=True)
+    )
+    text = SPEC.replace("workloads:\n", f"{more}workloads:\n", 1)
+    asked.write_text(text.replace("null_blocks: 0", "null_blocks: 8"))
+    done = run(asked, str(asked), "--yes", "--design", "screen", "--winners", "keep.json")
+    assert done.returncode == 0, done.stderr
+    assert "stat, with others: promising: interval value +9" in done.stdout
+    (change,) = json.loads((asked.parent / "keep.json").read_text())["changes"]
+    assert change["name"] == "vm.stat_interval"
+    assert [str(int(path.read_text()) + 1) for path in paths] == values
+
+
 def test_without_a_terminal_nobody_agrees(asked: Path, before: str) -> None:
     done = run(asked, str(asked))
     assert done.returncode == 2

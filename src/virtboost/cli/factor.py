@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from virtboost.cli.apply import Prepared, prepared
 from virtboost.errors import InputError
@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from virtboost.transport.source import Reader
 
 
-def read_spec(path: Path) -> Spec:
-    """Return what is asked.
+def read_spec(path: Path, design: Literal["ofat", "screen"] | None) -> Spec:
+    """Return what is asked, with another design where one is given.
 
     Raises:
         InputError: It cannot be read, or means nothing.
     """
+    from msgspec.structs import replace
+
     from virtboost.cli.userfile import read_text
     from virtboost.model.userfile import from_yaml
     from virtboost.prove.spec import Spec
 
-    return from_yaml(read_text(path), Spec, str(path))
+    asked = from_yaml(read_text(path), Spec, str(path))
+    return asked if design is None else replace(asked, design=design)
 
 
 def resolved(asked: Spec, path: Path, reader: Reader) -> Spec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,6 +50,14 @@ Winners = Annotated[
     ),
 ]
 
+
+class Design(StrEnum):
+    """In which order factors are tried."""
+
+    OFAT = "ofat"
+    SCREEN = "screen"
+
+
 Number = Annotated[int, typer.Argument(metavar="N", help="Of the experiment.")]
 
 
@@ -59,6 +68,13 @@ def run(
     ],
     host: Host = "local",
     *,
+    design: Annotated[
+        Design | None,
+        typer.Option(
+            help="One factor at a time, or all at once in a fraction of the combinations, and then "
+            "the promising ones; in place of what the spec says."
+        ),
+    ] = None,
     output: Output = None,
     html: HtmlFile = None,
     winners: Winners = None,
@@ -75,7 +91,7 @@ def run(
     write = _writer(output, html, winners)
     with _experiments(host) as (store, place):
         recover(store, place, _warn)
-        written = read_spec(spec)
+        written = read_spec(spec, None if design is None else design.value)
         asked = resolved(written, spec, place.reader)
         trials = prepared_trials(asked, place.reader)
         _require_reachable(asked, place)
