@@ -25,23 +25,19 @@ class Cell(NamedTuple):
 class Comparison:
     """Takes blocks of runs, one after the other, and says what is still to be run."""
 
-    def __init__(
-        self, name: str, spec: Spec, workloads: Sequence[Workload], *, alpha: float, blocks: int
-    ) -> None:
+    def __init__(self, name: str, spec: Spec, workloads: Sequence[Workload], looks: Looks) -> None:
         """Begin.
 
         Args:
             name: Of the trial.
             spec: Margin and seed.
             workloads: What is run.
-            alpha: Level of each metric.
-            blocks: Most blocks.
+            looks: Most blocks, and the level of each metric.
         """
         self.name = name
-        self._left = blocks
+        self._left = looks.most
         self._orders = orders(spec.seed, name)
         self._order = next(self._orders)
-        looks = Looks(blocks, alpha, spec.seed)
         self._series = [
             _Series(name, workload, metric, looks, spec.margin_percent / 100)
             for workload in workloads

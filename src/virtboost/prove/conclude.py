@@ -76,11 +76,9 @@ def _named(verdict: Verdict) -> str:
 
 
 def _told(verdict: Verdict) -> str:
-    return (
-        "it cannot be told that it is not worse"
-        if verdict.outcome == "inconclusive"
-        else (verdict.outcome)
-    )
+    if verdict.outcome == "inconclusive":
+        return "it cannot be told that it is not worse"
+    return verdict.outcome
 
 
 def winning(found: Experiment) -> Plan:

@@ -13,7 +13,7 @@ from virtboost.prove.comparison import Comparison
 from virtboost.prove.conclude import decision, noise, self_load
 from virtboost.prove.result import About, Block, Experiment, Run
 from virtboost.prove.screen import Screening
-from virtboost.prove.sequential import least_blocks
+from virtboost.prove.sequential import Looks, least_blocks
 from virtboost.prove.spec import NO_CHANGE, Spec, Workload, trials
 
 MOST_VOIDS = 10
@@ -37,7 +37,8 @@ class Course:
         self.given_up: str | None = None
         """Which stage has no end, and why; None: none."""
         metrics = sum(len(each.metrics) for each in spec.workloads)
-        self._null = self._comparison(NO_CHANGE, spec.workloads, spec.null_blocks, metrics)
+        looks = self._looks(spec.null_blocks, metrics)
+        self._null = Comparison(NO_CHANGE, spec, spec.workloads, looks)
         self._screening: Screening | None = None
         self._comparisons: list[Comparison] | None = None
 
@@ -134,9 +135,10 @@ class Course:
         return [each for each in self._spec.workloads if each.name not in failed]
 
     def _all_comparisons(self) -> list[Comparison]:
-        names, blocks = list(self._chosen()), self._spec.blocks
-        metrics = self._metrics(len(names))
-        return [self._comparison(name, self._usable(), blocks, metrics) for name in names]
+        """Return one for each trial that is left; they share their flips, which are large."""
+        names, workloads = list(self._chosen()), self._usable()
+        looks = self._looks(self._spec.blocks, self._metrics(len(names)))
+        return [Comparison(name, self._spec, workloads, looks) for name in names]
 
     def _chosen(self) -> Iterator[str]:
         """Yield the trials that are compared: those that a screening has left.
@@ -153,8 +155,5 @@ class Course:
         """Return how many verdicts share the level."""
         return max(1, comparisons * sum(len(each.metrics) for each in self._usable()))
 
-    def _comparison(
-        self, name: str, workloads: Sequence[Workload], blocks: int, metrics: int
-    ) -> Comparison:
-        alpha = self._spec.alpha / metrics
-        return Comparison(name, self._spec, workloads, alpha=alpha, blocks=blocks)
+    def _looks(self, blocks: int, metrics: int) -> Looks:
+        return Looks(blocks, self._spec.alpha / metrics, self._spec.seed)
