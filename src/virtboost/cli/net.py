@@ -14,6 +14,7 @@ from virtboost.cli.hosts import AsJson
 from virtboost.errors import InputError
 
 if TYPE_CHECKING:
+    from virtboost.net.cluster import Cluster
     from virtboost.net.description import Network
     from virtboost.net.plan import NetPlan
 
@@ -168,15 +169,24 @@ def template(
 
 def describe(
     objects: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             metavar="OBJECTS.json",
             help="What kubectl get -A -o json printed of nodes, pods, services, endpointslices and "
             "what there is of servicecidrs, ippools, bgpconfigurations and bgppeers.",
             show_default=False,
         ),
-    ],
+    ] = None,
     *,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Read them from the cluster itself, by kubectl with this access."
+        ),
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the kubeconfig; its current one.")
+    ] = None,
     fabric: Annotated[
         Kind, typer.Option(help="What is between the nodes; no object says it.", show_default=False)
     ],
@@ -189,13 +199,26 @@ def describe(
     ] = "",
 ) -> int:
     """Describe a running cluster's network from its objects, to plan with."""
-    from virtboost.cli.userfile import read_text
-    from virtboost.net.cluster import MAX_BYTES, description, read_cluster
+    from virtboost.net.cluster import description
 
-    cluster = read_cluster(read_text(objects, MAX_BYTES), str(objects))
+    cluster = _cluster(objects, kubeconfig, context)
     text = description(cluster, fabric=fabric.value, pods=pods or (), services=services)
     sys.stdout.write(text)
     return 0
+
+
+def _cluster(objects: Path | None, kubeconfig: Path | None, context: str | None) -> Cluster:
+    from virtboost.cli.userfile import read_text
+    from virtboost.net.cluster import MAX_BYTES, read_cluster
+    from virtboost.net.live import read_live
+    from virtboost.transport.program import local_program
+
+    if kubeconfig is not None and objects is None:
+        read_text(kubeconfig)
+        return read_live(kubeconfig, context, local_program, _tell)
+    if objects is not None and kubeconfig is None and context is None:
+        return read_cluster(read_text(objects, MAX_BYTES), str(objects))
+    raise InputError("either OBJECTS.json, or --kubeconfig FILE, perhaps with --context NAME")
 
 
 def _read(path: Path) -> Network:

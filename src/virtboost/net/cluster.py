@@ -1,4 +1,4 @@
-"""A running cluster's network, from its objects as ``kubectl get -o json`` prints them."""
+"""A running cluster's network, from its objects as ``kubectl`` or the API server lists them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ RACK_LABELS = ("topology.kubernetes.io/rack", "rack", "topology.kubernetes.io/zo
 T = TypeVar("T")
 
 
-class _Object(Struct, frozen=True, kw_only=True, rename="camel"):
+class KubeObject(Struct, frozen=True, kw_only=True, rename="camel"):
     """The fields that are looked at; all others are skipped."""
 
 
-class Metadata(_Object, frozen=True, kw_only=True):
+class Metadata(KubeObject, frozen=True, kw_only=True):
     """Of every object."""
 
     name: str
@@ -38,47 +38,47 @@ class Metadata(_Object, frozen=True, kw_only=True):
     annotations: dict[str, str] = {}
 
 
-class NodeInfo(_Object, frozen=True, kw_only=True):
+class NodeInfo(KubeObject, frozen=True, kw_only=True):
     """What a node's kubelet says."""
 
     architecture: str = ""
 
 
-class NodeAddress(_Object, frozen=True, kw_only=True):
+class NodeAddress(KubeObject, frozen=True, kw_only=True):
     """An address of a node."""
 
     type: str
     address: str
 
 
-class NodeStatus(_Object, frozen=True, kw_only=True):
+class NodeStatus(KubeObject, frozen=True, kw_only=True):
     """Of a node."""
 
     node_info: NodeInfo = NodeInfo()
     addresses: tuple[NodeAddress, ...] = ()
 
 
-class KubeNode(_Object, frozen=True, kw_only=True):
+class KubeNode(KubeObject, frozen=True, kw_only=True):
     """A node."""
 
     metadata: Metadata
     status: NodeStatus = NodeStatus()
 
 
-class PodSpec(_Object, frozen=True, kw_only=True):
+class PodSpec(KubeObject, frozen=True, kw_only=True):
     """Of a pod."""
 
     node_name: str = ""
     host_network: bool = False
 
 
-class PodStatus(_Object, frozen=True, kw_only=True):
+class PodStatus(KubeObject, frozen=True, kw_only=True):
     """Of a pod."""
 
     phase: str = ""
 
 
-class Pod(_Object, frozen=True, kw_only=True):
+class Pod(KubeObject, frozen=True, kw_only=True):
     """A pod."""
 
     metadata: Metadata
@@ -92,20 +92,20 @@ class Pod(_Object, frozen=True, kw_only=True):
         return placed and self.status.phase in ("Pending", "Running")
 
 
-class Service(_Object, frozen=True, kw_only=True):
+class Service(KubeObject, frozen=True, kw_only=True):
     """A service."""
 
     metadata: Metadata
 
 
-class EndpointSlice(_Object, frozen=True, kw_only=True):
+class EndpointSlice(KubeObject, frozen=True, kw_only=True):
     """Some of a service's endpoints."""
 
     metadata: Metadata
     endpoints: tuple[Any, ...] | None = None
 
 
-class CidrSpec(_Object, frozen=True, kw_only=True):
+class CidrSpec(KubeObject, frozen=True, kw_only=True):
     """Of a ServiceCIDR or an IPPool."""
 
     cidrs: tuple[str, ...] = ()
@@ -116,19 +116,19 @@ class CidrSpec(_Object, frozen=True, kw_only=True):
     disabled: bool = False
 
 
-class ServiceCidr(_Object, frozen=True, kw_only=True):
+class ServiceCidr(KubeObject, frozen=True, kw_only=True):
     """A range of services' addresses."""
 
     spec: CidrSpec
 
 
-class IpPool(_Object, frozen=True, kw_only=True):
+class IpPool(KubeObject, frozen=True, kw_only=True):
     """A pool of Calico."""
 
     spec: CidrSpec
 
 
-class BgpSpec(_Object, frozen=True, kw_only=True):
+class BgpSpec(KubeObject, frozen=True, kw_only=True):
     """Of a BGPConfiguration or a BGPPeer."""
 
     as_number: int | None = None
@@ -136,21 +136,21 @@ class BgpSpec(_Object, frozen=True, kw_only=True):
     peer_selector: str = ""
 
 
-class BgpConfiguration(_Object, frozen=True, kw_only=True):
+class BgpConfiguration(KubeObject, frozen=True, kw_only=True):
     """BGP of a whole Calico."""
 
     metadata: Metadata
     spec: BgpSpec = BgpSpec()
 
 
-class BgpPeer(_Object, frozen=True, kw_only=True):
+class BgpPeer(KubeObject, frozen=True, kw_only=True):
     """Peers of Calico's nodes."""
 
     metadata: Metadata
     spec: BgpSpec = BgpSpec()
 
 
-KINDS: dict[str, type[_Object]] = {
+KINDS: dict[str, type[KubeObject]] = {
     "Node": KubeNode,
     "Pod": Pod,
     "Service": Service,
@@ -172,10 +172,19 @@ class _List(Struct, frozen=True):
     items: tuple[msgspec.Raw, ...]
 
 
-class Cluster(Struct, frozen=True, kw_only=True):
-    """The objects of a dump, by kind."""
+class _PageMetadata(Struct, frozen=True):
+    next: str = msgspec.field(default="", name="continue")
 
-    objects: tuple[_Object, ...]
+
+class _Page(Struct, frozen=True):
+    items: tuple[msgspec.Raw, ...]
+    metadata: _PageMetadata = _PageMetadata()
+
+
+class Cluster(Struct, frozen=True, kw_only=True):
+    """Objects of a cluster."""
+
+    objects: tuple[KubeObject, ...]
 
     def of(self, kind: type[T]) -> tuple[T, ...]:
         """Return the objects of a kind."""
@@ -195,7 +204,23 @@ def read_cluster(text: str, source: str) -> Cluster:
         raise ParseError(source, f"not a list of objects as kubectl prints it: {error}") from error
 
 
-def _objects(items: Iterable[msgspec.Raw]) -> Iterable[_Object]:
+def read_page(text: str, kind: str, source: str) -> tuple[tuple[KubeObject, ...], str]:
+    """Read objects of one kind, as the API server lists them, and the token of the next page.
+
+    The token of the last page is empty.
+
+    Raises:
+        ParseError: It is no list, or an object is not of its kind.
+    """
+    try:
+        found = msgspec.json.decode(text, type=_Page)
+        objects = tuple(msgspec.json.decode(item, type=KINDS[kind]) for item in found.items)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ParseError(source, f"not a list of {kind} objects: {error}") from error
+    return objects, found.metadata.next
+
+
+def _objects(items: Iterable[msgspec.Raw]) -> Iterable[KubeObject]:
     for item in items:
         kind = KINDS.get(msgspec.json.decode(item, type=_Named).kind)
         if kind is not None:
