@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from support.daemon import PATH, ask, need, running, succeeds
-from support.networks import PLAIN, described
+from support.networks import IPV6, PLAIN, described
 from virtboost.net.emit.files import files
 from virtboost.net.mtu import mtu
 from virtboost.net.plan import DESIGNS, plan
@@ -22,26 +22,49 @@ pytestmark = pytest.mark.needs_root
 
 ADDRESSES = PLAIN["addresses"]
 
-GROUPED = {
+GROUPED: dict[str, Any] = {
     "nodes": [{"count": 700, "racks": 20}],
     "addresses": ADDRESSES | {"reflectors": [f"192.168.{group}.{one}" for group in range(3) for one in (10, 11)]},
     "churn": {"node_failures_per_day": 1, "daemon_restarts_per_day": 1},
 }  # fmt: skip
 
-ABOVE = {
+ABOVE: dict[str, Any] = {
     "nodes": [{"count": 16_000, "racks": 400}],
     "addresses": ADDRESSES | {"reflectors": [f"192.168.{number // 200}.{number % 200 + 1}" for number in range(119)]},
 }  # fmt: skip
 
-FEW = {
+FEW: dict[str, Any] = {
     "nodes": [{"count": 8, "racks": 1}],
     "addresses": {"pods": ["10.244.0.0/16"], "services": "10.96.0.0/16", "nodes": "10.99.0.0/24", "reflectors": ["10.99.0.1", "10.99.0.2"]},
 }  # fmt: skip
 
-SWITCHES = {
+SWITCHES: dict[str, Any] = {
     "fabric": {"kind": "bgp"},
     "addresses": ADDRESSES | {"fabric": ["192.168.0.1", "192.168.0.2"]},
 }
+
+BOTH = {"wants": ["ipv6"]}
+
+FEW6 = (
+    BOTH
+    | FEW
+    | {
+        "addresses": FEW["addresses"]
+        | {"ipv6": IPV6 | {"reflectors": ["fd00:99::1", "fd00:99::2"]}}
+    }
+)
+
+GROUPED6 = BOTH | GROUPED | {
+    "addresses": GROUPED["addresses"] | {"ipv6": IPV6 | {"reflectors": [f"fd00:99::{number}" for number in range(1, 7)]}},
+}  # fmt: skip
+
+ABOVE6 = BOTH | ABOVE | {
+    "addresses": ABOVE["addresses"] | {"ipv6": IPV6 | {"reflectors": [f"fd00:99::{number}" for number in range(1, 120)]}},
+}  # fmt: skip
+
+SWITCHES6 = BOTH | SWITCHES | {
+    "addresses": SWITCHES["addresses"] | {"ipv6": IPV6 | {"fabric": ["fd00:99::1", "fd00:99::2"]}},
+}  # fmt: skip
 
 LOSSY = {"churn": {"daemon_restarts_per_day": 0, "node_failures_per_day": 9}}
 
@@ -58,6 +81,7 @@ def written(folder: Path, design: str | None = None, **changes: Any) -> Path:
 CASES = [
     (None, GROUPED, 6), (None, ABOVE, 119), ("calico-reflectors", FEW, 2),
     ("calico-ipip", GROUPED, 6), ("calico-reflectors", FEW | LOSSY, 2),
+    (None, GROUPED6, 6), (None, ABOVE6, 119), ("calico-reflectors", FEW6 | LOSSY, 2),
 ]  # fmt: skip
 
 
@@ -69,13 +93,16 @@ def test_bird_takes_its_configuration(
     found = sorted(written(tmp_path, design, **changes).glob("bird/*.conf"))
     assert sum(path.name.startswith("reflector-") for path in found) == reflectors
     assert len(found) > reflectors
-    (tmp_path / "bird/own.conf").write_text("define OWN = 192.168.9.9;\n")
+    (tmp_path / "bird/own.conf").write_text(
+        "define OWN = 192.168.9.9;\ndefine OWN_V6 = fd00:99::99;\n"
+    )
     for path in found:
         ask("bird", "-p", "-c", str(path))
 
 
 @pytest.mark.parametrize(
-    ("design", "changes"), [(design, changes) for design, changes, _ in CASES] + [(None, SWITCHES)]
+    ("design", "changes"),
+    [(design, changes) for design, changes, _ in CASES] + [(None, SWITCHES), (None, SWITCHES6)],
 )
 def test_frr_takes_its_configuration(
     design: str | None, changes: dict[str, Any], tmp_path: Path
@@ -136,6 +163,37 @@ def test_a_northbound_database_takes_its_switches(tmp_path: Path) -> None:
         assert sorted(ports.split()) == sorted(
             f"10.240.{number // 4}.{number % 4 * 64 + 1}/26" for number in range(120)
         )
+
+
+def test_a_northbound_database_takes_both_families(tmp_path: Path) -> None:
+    need("ovn-nbctl")
+    changes = BOTH | {"nodes": [{"count": 60}], "addresses": ADDRESSES | {"ipv6": IPV6}}
+    script = written(tmp_path, "ovn-central", **changes) / "northbound.sh"
+    with database(tmp_path, "/usr/share/ovn/ovn-nb.ovsschema", "nb") as address:
+        control = ("ovn-nbctl", f"--db={address}")
+        for _ in range(2):
+            run(script, OVN_NB_DB=address)
+        port = ask(*control, "get", "Logical_Router_Port", "cluster-node-60", "networks")
+        assert port == '["10.240.14.193/26", "fd00:10:244:3b::1/64"]'
+        kept = ask(*control, "get", "Logical_Switch", "node-60", "other_config")
+        assert kept == '{ipv6_prefix="fd00:10:244:3b::", subnet="10.240.14.192/26"}'
+
+
+def test_a_zone_takes_both_families(tmp_path: Path) -> None:
+    need("ovn-nbctl")
+    changes = BOTH | {"nodes": [{"count": 300}], "addresses": ADDRESSES | {"ipv6": IPV6}}
+    folder = written(tmp_path, "ovn-zones", **changes)
+    last = (folder / "zones.txt").read_text().splitlines()[-1].split()
+    assert last[4:] == ["fd00:10:244:12b::1/64", "fd00:10:244:12b::"]
+    with database(tmp_path, "/usr/share/ovn/ovn-nb.ovsschema", "nb") as address:
+        control = ("ovn-nbctl", f"--db={address}")
+        ask(*control, "ls-add", "transit")
+        for _ in range(2):
+            run(folder / "zone.sh", *last, OVN_NB_DB=address)
+        port = ask(*control, "get", "Logical_Router_Port", "cluster-transit-node-300", "networks")
+        assert port == '["100.88.1.44/16", "fd97::12c/64"]'
+        kept = ask(*control, "get", "Logical_Switch", "node-300", "other_config:ipv6_prefix")
+        assert kept == '"fd00:10:244:12b::"'
 
 
 def test_a_zone_and_the_switch_between_zones(tmp_path: Path) -> None:
@@ -250,23 +308,30 @@ REFLECTORS = ("10.99.0.1", "10.99.0.2")
 
 
 @contextmanager
-def running_network(folder: Path, clients: list[str], *, second: str) -> Iterator[dict[str, str]]:
+def running_network(
+    folder: Path, clients: list[str], *, second: str, changes: dict[str, Any] = FEW
+) -> Iterator[dict[str, str]]:
     """Run reflectors and clients as written, each in its namespace; give these by address.
 
-    Each client has a block, and a route that is no pod's.
+    Each client has a block, and a route that is no pod's, of both families.
     """
-    files = written(folder, "calico-reflectors", **FEW)
+    files = written(folder, "calico-reflectors", **changes)
     homes = {each: files / f"bird/reflector-{each}.conf" for each in REFLECTORS}
     for address in clients:
         homes[address] = folder / address / "node.conf"
         homes[address].parent.mkdir()
         homes[address].write_text((files / "bird/node-any.conf").read_text())
-        (homes[address].parent / "own.conf").write_text(f"define OWN = {address};\n")
+        (homes[address].parent / "own.conf").write_text(
+            f"define OWN = {address};\ndefine OWN_V6 = {beside(address)};\n"
+        )
     with ExitStack() as stack:
         spaces = stack.enter_context(namespaces(list(homes)))
         for number, address in enumerate(clients):
             inside(spaces[address], "ip", "route", "add", "blackhole", f"10.244.{number}.0/26")
             inside(spaces[address], "ip", "route", "add", "blackhole", f"172.31.{number}.0/26")
+            for prefix in ("fd00:10:244", "fd00:31"):
+                block = f"{prefix}::{number}:0/122"
+                inside(spaces[address], "ip", "-6", "route", "add", "blackhole", block)
         if second == "frr":
             del homes[REFLECTORS[1]]
             config = files / f"frr/reflector-{REFLECTORS[1]}.conf"
@@ -299,6 +364,28 @@ def test_reflectors_and_nodes_exchange_routes(second: str, tmp_path: Path) -> No
             )
         )
         assert "172.31.0" not in inside(spaces[far], "ip", "route")
+
+
+@pytest.mark.parametrize("second", ["bird", "frr"])
+def test_reflectors_and_nodes_exchange_routes_of_ipv6(second: str, tmp_path: Path) -> None:
+    """In sessions of their own, as Calico has them; those of IPv4 are there too."""
+    need("bird", "birdc", "ip", *(["vtysh"] if second == "frr" else []))
+    near, far = "10.99.0.21", "10.99.0.22"
+
+    def paths() -> str:
+        asked = ("show", "route", "all", "where", "net = fd00:10:244::/122")
+        return ask("birdc", "-s", control(tmp_path, far), *asked)
+
+    with running_network(tmp_path, [near, far], second=second, changes=FEW6) as spaces:
+        wait(lambda: paths().count("BGP.cluster_list: 244.0.0.1") == 2)
+        assert all(f"from fd00:99::{number}" in paths() for number in (1, 2))
+        shown = ("ip", "-6", "route", "show", "proto", "bird")
+        wait(lambda: "fd00:10:244::/122 via fd00:99::21" in inside(spaces[far], *shown))
+        assert "fd00:31" not in inside(spaces[far], *shown)
+        sessions = ask("birdc", "-s", control(tmp_path, far), "show", "protocols")
+        assert sessions.count("Established") == 4
+        four = inside(spaces[far], "ip", "route", "show", "proto", "bird")
+        assert f"10.244.0.0/26 via {near}" in four
 
 
 def test_a_running_network_has_what_the_closed_forms_say(tmp_path: Path) -> None:
@@ -369,12 +456,18 @@ def namespaces(addresses: list[str]) -> Iterator[dict[str, str]]:
             )
             inside(hub, "ip", "link", "set", f"p{number}", "master", "br0", "up")
             inside(space, "ip", "address", "add", f"{address}/24", "dev", "eth0")
+            inside(space, "ip", "address", "add", f"{beside(address)}/64", "dev", "eth0", "nodad")
             inside(space, "ip", "link", "set", "eth0", "up")
             inside(space, "ip", "link", "set", "lo", "up")
         yield spaces
     finally:
         for space in (*spaces.values(), hub):
             subprocess.run(("ip", "netns", "delete", space), check=False, capture_output=True)
+
+
+def beside(address: str) -> str:
+    """Return the address of IPv6 that a node has beside one of IPv4."""
+    return f"fd00:99::{address.rpartition('.')[2]}"
 
 
 def inside(space: str, *argv: str) -> str:

@@ -20,6 +20,9 @@ PLAIN: dict[str, Any] = {
     },
 }
 
+IPV6: dict[str, Any] = {"pods": ["fd00:10:244::/48"], "nodes": "fd00:99::/64"}
+"""Of pods that have both families: ``addresses.ipv6``."""
+
 
 def described(**changes: Any) -> Network:
     """Return a network of 1,000 nodes in one subnet, with other values at the top."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from msgspec import Struct
 
-from virtboost.net.description import Network
+from virtboost.net.description import MOST_BLOCKS, Network, blocks_of, prefixes_in
 from virtboost.net.design import Design
 
 HUNDRED_YEARS = 36_525
@@ -15,6 +17,10 @@ HUNDRED_YEARS = 36_525
 
 RESERVED = 3
 """Of a node's subnet in OVN: its own address, the gateway, broadcast."""
+
+
+SUBNET6 = 64
+"""Prefix length of a node's subnet of IPv6 (``node-subnet6``)."""
 
 
 class AddressPlan(Struct, frozen=True, kw_only=True):
@@ -40,22 +46,39 @@ class AddressPlan(Struct, frozen=True, kw_only=True):
 
 def address_plan(design: Design, network: Network) -> AddressPlan:
     """Return how a design hands out the addresses of a network."""
-    needed = network.addresses_per_node
-    if design.plane == "calico":
-        prefix, units, borrowed = network.addresses.block, network.blocks_per_node, 20
-    else:
-        prefix, units, borrowed = subnet_prefix(needed), 1, 0
-    capacity = _units(network, prefix) // units
-    size = 1 << (32 - prefix)
+    blocks = design.plane == "calico"
+    prefix = network.addresses.block if blocks else subnet_prefix(network.addresses_per_node)
+    return _plan(network, network.addresses.pod_networks(), prefix, blocks=blocks)
+
+
+def ipv6_plan(design: Design, network: Network) -> AddressPlan | None:
+    """Return how a design hands out the addresses of IPv6; None: none are described."""
+    plan = network.addresses.ipv6
+    if plan is None:
+        return None
+    blocks = design.plane == "calico"
+    return _plan(network, plan.pod_networks(), plan.block if blocks else SUBNET6, blocks=blocks)
+
+
+def _plan(
+    network: Network,
+    pools: Sequence[IPv4Network | IPv6Network],
+    prefix: int,
+    *,
+    blocks: bool,
+) -> AddressPlan:
+    needed, bits = network.addresses_per_node, pools[0].max_prefixlen - prefix
+    units, borrowed = (blocks_of(needed, bits), MOST_BLOCKS) if blocks else (1, 0)
+    capacity = prefixes_in(pools, prefix) // units
     return AddressPlan(
-        unit="block" if design.plane == "calico" else "subnet",
+        unit="block" if blocks else "subnet",
         prefix=prefix,
         units_per_node=units,
         addresses_per_node=needed,
         capacity=capacity,
-        used_ratio=needed / (units * size),
+        used_ratio=needed / (units << bits),
         exhausted_in_days=exhaustion(capacity, network),
-        borrowed_beyond=borrowed * size or None,
+        borrowed_beyond=borrowed << bits or None,
     )
 
 
@@ -68,11 +91,3 @@ def exhaustion(capacity: int, network: Network) -> float | None:
     """Return the days until a node finds no addresses; None: not in a hundred years."""
     left, growth = max(0, capacity - network.node_count), network.churn.nodes_per_day
     return left / growth if left < HUNDRED_YEARS * growth else None
-
-
-def _units(network: Network, prefix: int) -> int:
-    return sum(
-        1 << (prefix - pool.prefixlen)
-        for pool in network.addresses.pod_networks()
-        if pool.prefixlen <= prefix
-    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from virtboost.net import gate, quantity
-from virtboost.net.addressing import AddressPlan, address_plan
+from virtboost.net.addressing import AddressPlan, address_plan, ipv6_plan
 from virtboost.net.description import Network
 from virtboost.net.design import Ceiling, Design, Plane
 from virtboost.net.figure import Figure, exact, published
@@ -55,6 +55,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
     quantities: dict[str, Figure]
     mtu: Mtu
     addresses: AddressPlan
+    ipv6: AddressPlan | None
+    """Of IPv6; None: no such addresses are described."""
     bottleneck: Bottleneck
     unknown: tuple[str, ...]
     """What of its cost nobody measured."""
@@ -79,6 +81,7 @@ def candidate(design: Design, network: Network, scale: Scale) -> Candidate:
         quantities=quantities(design, network, scale),
         mtu=mtu(design, network),
         addresses=address_plan(design, network),
+        ipv6=ipv6_plan(design, network),
         bottleneck=bottleneck(design, network, scale),
         unknown=(*design.unknown, *((IPSEC,) if ipsec else ())),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
 import msgspec
@@ -110,7 +110,8 @@ class CidrSpec(KubeObject, frozen=True, kw_only=True):
 
     cidrs: tuple[str, ...] = ()
     cidr: str = ""
-    block_size: int = 26
+    block_size: int | None = None
+    """None: Calico's default."""
     ipip_mode: str = "Never"
     vxlan_mode: str = "Never"
     disabled: bool = False
@@ -252,6 +253,8 @@ def description(cluster: Cluster, *, fabric: str, pods: Sequence[str], services:
     number = next((each.spec.as_number for each in _default_bgp(cluster)), None)
     if number is not None:
         found["as_number"] = number
+    if "ipv6" in found["addresses"]:
+        found["wants"] = ["ipv6"]
     running = running_design(cluster)
     if running is not None:
         found["running"] = running
@@ -306,23 +309,40 @@ def _addresses(
     for missing, option in ((not found, "--pods"), (not told, "--services")):
         if missing:
             raise InputError(f"no object says the CIDR of {option[2:]}: give {option} CIDR")
-    block = {"block": ours[0].block_size} if ours else {}
-    return {"pods": found, "services": told, "nodes": str(_network(nodes)), **block}
+    block = {"block": ours[0].block_size or 26} if ours else {}
+    where = _network(nodes, 4, 24)
+    if where is None:
+        raise InputError("no Node has an InternalIP of IPv4")
+    return {
+        "pods": found, "services": told, "nodes": where, **block, **_addresses6(nodes, pools)
+    }  # fmt: skip
 
 
-def _network(nodes: Sequence[KubeNode]) -> IPv4Network:
-    """Return the smallest network that holds all nodes, of 256 addresses at least."""
+def _addresses6(nodes: Sequence[KubeNode], pools: Sequence[CidrSpec]) -> dict[str, Any]:
+    """Return the address plan of IPv6, where there are pools and nodes with such addresses."""
+    ours = [pool for pool in pools if ":" in pool.cidr]
+    where = _network(nodes, 6, 64)
+    if not ours or where is None:
+        return {}
+    found = {"pods": [pool.cidr for pool in ours], "nodes": where}
+    return {"ipv6": found | {"block": ours[0].block_size or 122}}
+
+
+def _network(nodes: Sequence[KubeNode], version: int, longest: int) -> str | None:
+    """Return the smallest network that holds all nodes, but none longer than a prefix."""
     told = (
         ip_address(each.address)
         for node in nodes
         for each in node.status.addresses
         if each.type == "InternalIP"
     )
-    found = [each for each in told if isinstance(each, IPv4Address)]
+    found = [each for each in told if each.version == version]
     if not found:
-        raise InputError("no Node has an InternalIP of IPv4")
-    spread = int(min(found)) ^ int(max(found))
-    return IPv4Network((int(min(found)), min(24, 32 - spread.bit_length())), strict=False)
+        return None
+    numbers = [int(each) for each in found]
+    spread = min(numbers) ^ max(numbers)
+    length = min(longest, found[0].max_prefixlen - spread.bit_length())
+    return str(ip_network(f"{found[0]}/{length}", strict=False))
 
 
 def _default_bgp(cluster: Cluster) -> list[BgpConfiguration]:
@@ -341,6 +361,7 @@ def running_design(cluster: Cluster) -> str | None:
     if any(pod.metadata.name.startswith("antrea-agent-") for pod in cluster.of(Pod)):
         return "ovs-vxlan"
     pools = [pool.spec for pool in cluster.of(IpPool) if not pool.spec.disabled]
+    pools.sort(key=lambda pool: ":" in pool.cidr)
     return _calico(cluster, pools[0]) if pools else None
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from ipaddress import IPv4Address, IPv4Network, ip_network
-from typing import Literal
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 
@@ -131,14 +132,77 @@ class Fabric(_Form, frozen=True, kw_only=True):
         _require(0 <= self.loss_ratio < 0.5, "loss_ratio: from 0 to 0.5")
 
 
-def _network(key: str, text: str) -> IPv4Network:
+IpNetwork = TypeVar("IpNetwork", IPv4Network, IPv6Network)
+
+
+def _network(key: str, text: str, kind: type[IpNetwork]) -> IpNetwork:
     try:
         found = ip_network(text)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from None
-    if not isinstance(found, IPv4Network):
-        raise ValueError(f"{key}: {text}: IPv4 only; pods get IPv6 beside it: wants: [ipv6]")
+    if not isinstance(found, kind):
+        raise ValueError(
+            f"{key}: {text}: IPv{found.version} has its place in {_PLACES[found.version]}"
+        )
     return found
+
+
+_PLACES = {4: "addresses", 6: "addresses.ipv6"}
+
+
+def _require_plan(named: Sequence[tuple[str, str]], kind: type[IpNetwork], block: int) -> None:
+    """Hold that CIDRs, by their keys, are apart, and those of pods as large as a block."""
+    networks = [(key, _network(key, text, kind)) for key, text in named]
+    for (first, one), (second, other) in itertools.combinations(networks, 2):
+        _require(not one.overlaps(other), f"{first} {one} and {second} {other} overlap")
+    for key, pool in networks:
+        small = key == "pods" and pool.prefixlen > block
+        _require(not small, f"pods {pool}: smaller than a block")
+
+
+def _require_speakers(
+    key: str, addresses: tuple[str, ...], nodes: IPv4Network | IPv6Network
+) -> None:
+    """Hold that addresses differ, are of the nodes' family and, but for a fabric's, nodes'."""
+    _require(len(set(addresses)) == len(addresses), f"{key}: an address stands there twice")
+    for text in addresses:
+        try:
+            address = type(nodes.network_address)(text)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+        inside = key == "fabric" or address in nodes
+        _require(inside, f"{key}: {text} is not in nodes {nodes}")
+
+
+class Ipv6(_Form, frozen=True, kw_only=True):
+    """The address plan of IPv6, beside that of IPv4."""
+
+    pods: tuple[str, ...]
+    """CIDRs that pods get addresses of."""
+    nodes: str
+    """CIDR that the nodes' own addresses are in."""
+    block: int = 122
+    """Prefix length of Calico's blocks; its default."""
+    reflectors: tuple[str, ...] = ()
+    """Of the same reflectors as those of IPv4, in the same order."""
+    fabric: tuple[str, ...] = ()
+    """Of the same routers as those of IPv4, in the same order."""
+
+    def __post_init__(self) -> None:
+        _require(self.pods, "pods: one CIDR at least")
+        _require(116 <= self.block <= 128, "block: from 116 to 128")
+        named = [("nodes", self.nodes), *(("pods", each) for each in self.pods)]
+        _require_plan(named, IPv6Network, self.block)
+        _require_speakers("reflectors", self.reflectors, self.node_network())
+        _require_speakers("fabric", self.fabric, self.node_network())
+
+    def pod_networks(self) -> tuple[IPv6Network, ...]:
+        """Return the pools of the pods."""
+        return tuple(_network("pods", each, IPv6Network) for each in self.pods)
+
+    def node_network(self) -> IPv6Network:
+        """Return the network of the nodes."""
+        return _network("nodes", self.nodes, IPv6Network)
 
 
 class Addresses(_Form, frozen=True, kw_only=True):
@@ -156,39 +220,27 @@ class Addresses(_Form, frozen=True, kw_only=True):
     """Addresses of nodes that are to be route reflectors; needed to print configuration."""
     fabric: tuple[str, ...] = ()
     """Addresses of the routers that nodes peer with; needed to print configuration."""
+    ipv6: Ipv6 | None = None
+    """Of pods that have both; needed to print configuration for them."""
 
     def __post_init__(self) -> None:
         _require(self.pods, "pods: one CIDR at least")
         _require(20 <= self.block <= 32, "block: from 20 to 32")
         named = [("services", self.services), ("nodes", self.nodes)]
         named += [("pods", each) for each in self.pods]
-        networks = [(f"{key} {text}", _network(key, text)) for key, text in named]
-        for (first, one), (second, other) in itertools.combinations(networks, 2):
-            _require(not one.overlaps(other), f"{first} and {second} overlap")
-        for pool in self.pod_networks():
-            _require(pool.prefixlen <= self.block, f"pods {pool}: smaller than a block")
-        self._require_speakers("reflectors", self.reflectors)
-        self._require_speakers("fabric", self.fabric)
+        _require_plan(named, IPv4Network, self.block)
+        _require_speakers("reflectors", self.reflectors, self.node_network())
+        _require_speakers("fabric", self.fabric, self.node_network())
         both = set(self.reflectors) & set(self.fabric)
         _require(not both, f"{min(both, default='')}: reflects to itself: reflector and fabric")
 
-    def _require_speakers(self, key: str, addresses: tuple[str, ...]) -> None:
-        _require(len(set(addresses)) == len(addresses), f"{key}: an address stands there twice")
-        for text in addresses:
-            try:
-                address = IPv4Address(text)
-            except ValueError as error:
-                raise ValueError(f"{key}: {error}") from None
-            inside = key == "fabric" or address in self.node_network()
-            _require(inside, f"{key}: {text} is not in nodes {self.nodes}")
-
     def pod_networks(self) -> tuple[IPv4Network, ...]:
         """Return the pools of the pods."""
-        return tuple(_network("pods", each) for each in self.pods)
+        return tuple(_network("pods", each, IPv4Network) for each in self.pods)
 
     def node_network(self) -> IPv4Network:
         """Return the network of the nodes."""
-        return _network("nodes", self.nodes)
+        return _network("nodes", self.nodes, IPv4Network)
 
 
 class Limits(_Form, frozen=True, kw_only=True):
@@ -279,22 +331,31 @@ class Network(_Form, frozen=True, kw_only=True):
         self._require_room()
 
     def _require_room(self) -> None:
-        hosts = self.addresses.node_network().num_addresses - 2
-        _require(
-            self.node_count <= max(hosts, 1),
-            f"addresses.nodes {self.addresses.nodes} has room for {hosts} nodes, "
-            f"and there are {self.node_count}",
-        )
-        blocks, length = self.blocks_per_node, self.addresses.block
+        plans: list[tuple[str, Addresses | Ipv6]] = [("addresses", self.addresses)]
+        if self.addresses.ipv6 is not None:
+            _require("ipv6" in self.wants, "addresses.ipv6: ipv6 is not among wants")
+            plans.append(("addresses.ipv6", self.addresses.ipv6))
+        for key, plan in plans:
+            hosts = plan.node_network().num_addresses - 2
+            _require(
+                self.node_count <= max(hosts, 1),
+                f"{key}.nodes {plan.nodes} has room for {hosts} nodes, "
+                f"and there are {self.node_count}",
+            )
+            self._require_blocks(key, plan)
+
+    def _require_blocks(self, key: str, plan: Addresses | Ipv6) -> None:
+        pools, length = plan.pod_networks(), plan.block
+        blocks = blocks_of(self.addresses_per_node, pools[0].max_prefixlen - length)
         _require(
             blocks <= MOST_BLOCKS,
-            f"addresses.block: a node needs {blocks} blocks of /{length}, and Calico gives it "
+            f"{key}.block: a node needs {blocks} blocks of /{length}, and Calico gives it "
             f"{MOST_BLOCKS}: take larger blocks",
         )
-        needed = self.node_count * blocks
+        needed, capacity = self.node_count * blocks, prefixes_in(pools, length)
         _require(
-            self.block_capacity >= needed,
-            f"addresses.pods: room for {self.block_capacity} blocks of /{length}; "
+            capacity >= needed,
+            f"{key}.pods: room for {capacity} blocks of /{length}; "
             f"{self.node_count} nodes of {self.pods_per_node} pods need {needed}: "
             f"a /{length - math.ceil(math.log2(needed))} at least",
         )
@@ -331,11 +392,15 @@ class Network(_Form, frozen=True, kw_only=True):
 
     @property
     def blocks_per_node(self) -> int:
-        """Blocks that a node claims."""
-        return -(-self.addresses_per_node // (1 << (32 - self.addresses.block)))
+        """Blocks of IPv4 that a node claims."""
+        return blocks_of(self.addresses_per_node, 32 - self.addresses.block)
 
-    @property
-    def block_capacity(self) -> int:
-        """Blocks in all pools."""
-        length = self.addresses.block
-        return sum(1 << (length - pool.prefixlen) for pool in self.addresses.pod_networks())
+
+def blocks_of(addresses: int, bits: int) -> int:
+    """Return how many blocks of so many bits hold some addresses."""
+    return -(-addresses >> bits)
+
+
+def prefixes_in(pools: Sequence[IPv4Network | IPv6Network], length: int) -> int:
+    """Return how many prefixes of a length there are in pools; a smaller pool has none."""
+    return sum(1 << (length - pool.prefixlen) for pool in pools if pool.prefixlen <= length)

@@ -13,7 +13,7 @@ from virtboost.net.figure import exact
 from virtboost.net.ovs import VXLAN_CEILINGS
 from virtboost.net.quantity import QUANTITIES
 
-JOIN_SUBNETS = ("100.64.0.0/16", "100.88.0.0/16", "169.254.169.0/29")
+JOIN_SUBNETS = ("100.64.0.0/16", "100.88.0.0/16", "169.254.169.0/29", "fd97::/64", "fd98::/64")
 """``ovn-subnets``."""
 
 
@@ -106,8 +106,9 @@ def _ordinary_pods(design: Design, network: Network) -> str | None:
 def _subnets(design: Design, network: Network) -> str | None:
     if design.plane != "ovn":
         return None
-    addresses = network.addresses
-    for text in (*addresses.pods, addresses.services, addresses.nodes):
+    addresses, six = network.addresses, network.addresses.ipv6
+    told = (*addresses.pods, addresses.services, addresses.nodes)
+    for text in told if six is None else (*told, *six.pods, six.nodes):
         for join in JOIN_SUBNETS:
             if ip_network(text).overlaps(ip_network(join)):
                 return f"{text} overlaps {join}, which OVN joins nodes with (ovn-subnets)"
@@ -116,12 +117,15 @@ def _subnets(design: Design, network: Network) -> str | None:
 
 def room(design: Design, network: Network) -> str | None:
     """Return why a design has not addresses enough for a network; None: it has."""
-    plan = addressing.address_plan(design, network)
-    if plan.capacity < network.node_count:
-        return (
-            f"addresses.pods: room for {plan.capacity} nodes with a /{plan.prefix} each, "
-            f"and there are {network.node_count}"
-        )
+    for key, plan in (
+        ("addresses", addressing.address_plan(design, network)),
+        ("addresses.ipv6", addressing.ipv6_plan(design, network)),
+    ):
+        if plan is not None and plan.capacity < network.node_count:
+            return (
+                f"{key}.pods: room for {plan.capacity} nodes with a /{plan.prefix} each, "
+                f"and there are {network.node_count}"
+            )
     return None
 
 

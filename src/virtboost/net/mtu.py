@@ -35,7 +35,8 @@ class Mtu(Struct, frozen=True, kw_only=True):
 
 def mtu(design: Design, network: Network) -> Mtu:
     """Return the sizes of packets of a design."""
-    overhead = _overhead(design, network)
+    both = design.plane == "calico" and "ipv6" in network.wants
+    overhead = overhead_bytes(design, network, ipv6=both or network.fabric.ipv6_underlay)
     always = design.encapsulation.always or "encryption" in network.wants
     subnets = 1 if network.fabric.kind == "l2" else network.rack_count
     share = 1.0 if always else 1 - 1 / subnets
@@ -48,10 +49,12 @@ def mtu(design: Design, network: Network) -> Mtu:
     )
 
 
-def _overhead(design: Design, network: Network) -> int:
+def overhead_bytes(design: Design, network: Network, *, ipv6: bool) -> int:
+    """Return what a packet gets in front, in tunnels over IPv4 or IPv6.
+
+    Calico's tunnels for pods' IPv6 go over IPv6 (``calico-mtu``).
+    """
     encapsulation = design.encapsulation.bytes
     if "encryption" in network.wants and design.plane == "calico":
         encapsulation = WIREGUARD_BYTES
-    if encapsulation and network.fabric.ipv6_underlay:
-        encapsulation += IPV6_BYTES
-    return encapsulation
+    return encapsulation + IPV6_BYTES if encapsulation and ipv6 else encapsulation

@@ -163,6 +163,11 @@ def _notes(network: Network, scale: Scale) -> Iterator[str]:
             "extrapolated for them"
         )
     if "ipv6" in network.wants:
-        yield "addresses of IPv6 are not planned: what is written has none"
+        yield (
+            "figures are of IPv4: with IPv6 beside it there are as many sessions, paths and routes "
+            "again, and Calico runs a second BIRD"
+        )
+    if "ipv6" in network.wants and network.addresses.ipv6 is None:
+        yield "addresses of IPv6 are not planned: addresses.ipv6 is not there"
     if len({group.mtu for group in network.groups()}) > 1:
         yield f"nodes differ in MTU; {network.mtu} is what every path carries"

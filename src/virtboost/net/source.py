@@ -28,11 +28,14 @@ SOURCES = {
     "typha-two": "projectcalico/typha PR 348: Felix and confd connect each",
     "calico-overlay": "docs.tigera.io, overlay networking: what needs encapsulation; no IPIP in "
     "Azure, none for IPv6",
-    "calico-mtu": "docs.tigera.io, configure MTU: VXLAN 50, WireGuard 60, IPIP 20 bytes",
+    "calico-mtu": "docs.tigera.io, configure MTU: VXLAN 50, WireGuard 60, IPIP 20 bytes; over IPv6 "
+    "VXLAN 70, WireGuard 80",
     "calico-multicast": "tigera/docs PR 2695: multicast is not supported",
     "calico-ipam": "docs.tigera.io, IPAMConfiguration: maxBlocksPerHost 20",
     "ovn-vxlan": "ovs-dev, April 2024: with VXLAN 4,095 datapaths and 2,047 ports each",
-    "ovn-subnets": "OpenShift network calculator: subnets that OVN-Kubernetes joins nodes with",
+    "ovn-subnets": "OpenShift network calculator: subnets that OVN-Kubernetes joins nodes with; of "
+    "IPv6, ovn-kubernetes go-controller/pkg/config/config.go",
+    "node-subnet6": "Kubernetes, kube-controller-manager: --node-cidr-mask-size-ipv6, 64",
     "ovn-zones": "Red Hat, OVN-Kubernetes with a zone for each node: tested to 2,000 nodes",
     "ovn-central": "openshift-docs PR 53348: untested with central OVN databases at 501 nodes",
     "ovn-mtu": "Geneve with OVN's option: 58 bytes",

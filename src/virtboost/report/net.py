@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from virtboost.net.addressing import AddressPlan
 from virtboost.net.candidate import Candidate
 from virtboost.net.compare import Span
 from virtboost.net.failure import Detection
@@ -175,19 +176,27 @@ def _detail(each: Candidate, width: int) -> Iterator[str]:
 
 
 def _layout(each: Candidate, width: int) -> Iterator[str]:
-    addresses, packets = each.addresses, each.mtu
-    used = f"{addresses.addresses_per_node} addresses in use, {addresses.used_ratio:.0%}"
-    text = f"each node gets {addresses.units_per_node} x /{addresses.prefix} ({used})"
-    text += f"; room for {addresses.capacity:,} nodes"
-    if addresses.exhausted_in_days is not None:
-        text += f", exhausted in {addresses.exhausted_in_days:,.0f} days of this growth"
-    yield from wrapped(text, width, indent=2)
+    packets = each.mtu
+    yield from wrapped(_units(each.addresses), width, indent=2)
+    if each.ipv6 is not None:
+        yield from wrapped(f"IPv6: {_units(each.ipv6)}", width, indent=2)
     yield from wrapped(
         f"MTU of pods {packets.pod_bytes} on {packets.underlay_bytes} "
         f"({packets.overhead_bytes} bytes in front); payload {packets.payload_ratio:.1%}",
         width,
         indent=2,
     )
+
+
+def _units(plan: AddressPlan) -> str:
+    used = f"{plan.addresses_per_node} addresses in use"
+    if plan.used_ratio >= 0.005:
+        used += f", {plan.used_ratio:.0%}"
+    text = f"each node gets {plan.units_per_node} x /{plan.prefix} ({used})"
+    text += f"; room for {plan.capacity:,} nodes"
+    if plan.exhausted_in_days is not None:
+        text += f", exhausted in {plan.exhausted_in_days:,.0f} days of this growth"
+    return text
 
 
 def _told(figure: Figure, key: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.networks import PLAIN, described
+from support.networks import IPV6, PLAIN, described
 from virtboost.errors import InputError
 from virtboost.net.emit.files import files
 from virtboost.net.plan import DESIGNS, plan
@@ -18,7 +18,7 @@ MODES = ("Never", "Always", "CrossSubnet")
 FIELDS: dict[str, dict[str, Any]] = {
     # Fields of libcalico-go/config/crd in projectcalico/calico that a plan may set, as read there:
     # ippools at 0058a494, bgppeers at 036c024d, bgpconfigurations at 065562dd,
-    # felixconfigurations at 00157c19.
+    # felixconfigurations at 00157c19; those of IPv6, in felix/config/config_params.go at 0039c9cd.
     "IPPool": {
         "cidr": str, "blockSize": int, "ipipMode": MODES, "vxlanMode": MODES, "natOutgoing": bool,
         "nodeSelector": str,
@@ -27,7 +27,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "BGPPeer": {"nodeSelector": str, "peerSelector": str, "peerIP": str, "asNumber": int},
     "FelixConfiguration": {
         "ipipMTU": int, "vxlanMTU": int, "wireguardEnabled": bool, "wireguardMTU": int,
-        "ipv6Support": bool,
+        "ipv6Support": bool, "vxlanMTUV6": int, "wireguardEnabledV6": bool, "wireguardMTUV6": int,
     },
 }  # fmt: skip
 
@@ -43,11 +43,22 @@ def specs(design: str, kind: str, **changes: Any) -> list[dict[str, Any]]:
     return [each["spec"] for each in resources(design, **changes) if each["kind"] == kind]
 
 
-@pytest.mark.parametrize("wants", [[], ["encryption"]])
-@pytest.mark.parametrize("design", [name for name in DESIGNS if name.startswith("calico")])
+CALICO = [name for name in DESIGNS if name.startswith("calico")]
+
+FITTING = [
+    (design, wants)
+    for design in CALICO
+    for wants in ([], ["encryption"], ["ipv6", "encryption"])
+    if "ipv6" not in wants or "ipip" not in design
+]
+
+
+@pytest.mark.parametrize(("design", "wants"), FITTING)
 def test_fields_are_those_of_the_crds(design: str, wants: list[str]) -> None:
     fabric = {"kind": "bgp" if design == "calico-tor" or "cross" in design else "l2"}
     addresses = PLAIN["addresses"] | {"fabric": ["192.168.0.1", "192.168.0.2"]}
+    if "ipv6" in wants:
+        addresses |= {"ipv6": IPV6 | {"fabric": ["fd00:99::1", "fd00:99::2"]}}
     found = resources(
         design, nodes=[{"count": 90, "racks": 3}], wants=wants, fabric=fabric, addresses=addresses
     )
@@ -135,8 +146,47 @@ def test_the_mesh_is_on_where_it_is_the_design() -> None:
 def test_tunnels_have_the_planned_mtu() -> None:
     assert specs("calico-vxlan", "FelixConfiguration") == [{"vxlanMTU": 1450}]
     assert specs("calico-ipip", "FelixConfiguration") == [{"ipipMTU": 1480}]
-    assert specs("calico-vxlan", "FelixConfiguration", wants=["encryption", "ipv6"]) == [
-        {"vxlanMTU": 1440, "wireguardEnabled": True, "wireguardMTU": 1440, "ipv6Support": True}
+
+
+def both(**more: Any) -> dict[str, Any]:
+    """Return what a network with both families has beside a plain one."""
+    addresses = PLAIN["addresses"] | {"ipv6": IPV6}
+    return {"wants": ["ipv6"], "addresses": addresses} | more
+
+
+def test_tunnels_of_ipv6_have_their_mtu() -> None:
+    """The documentation of Calico's MTU: over IPv6 70 bytes of VXLAN, 80 of WireGuard."""
+    assert specs("calico-vxlan", "FelixConfiguration", **both()) == [
+        {"vxlanMTU": 1450, "vxlanMTUV6": 1430, "ipv6Support": True}
+    ]
+    (found,) = specs("calico-vxlan", "FelixConfiguration", **both(wants=["encryption", "ipv6"]))
+    assert found == {
+        "vxlanMTU": 1440, "wireguardEnabled": True, "wireguardMTU": 1440,
+        "vxlanMTUV6": 1420, "wireguardEnabledV6": True, "wireguardMTUV6": 1420, "ipv6Support": True,
+    }  # fmt: skip
+    assert specs("calico-rack-reflectors", "FelixConfiguration", **both()) == [
+        {"ipv6Support": True}
+    ]
+
+
+def test_pools_of_ipv6_stand_beside_those_of_ipv4() -> None:
+    four, six = specs("calico-vxlan", "IPPool", **both())
+    assert (four["cidr"], four["blockSize"]) == ("10.240.0.0/12", 26)
+    assert six == {
+        "cidr": "fd00:10:244::/48", "blockSize": 122, "ipipMode": "Never", "vxlanMode": "Always",
+        "natOutgoing": True, "nodeSelector": "all()",
+    }  # fmt: skip
+
+
+def test_switches_are_peers_in_both_families() -> None:
+    addresses = PLAIN["addresses"] | {
+        "fabric": ["192.168.0.1", "192.168.0.2"],
+        "ipv6": IPV6 | {"fabric": ["fd00:99::1", "fd00:99::2"]},
+    }
+    found = specs("calico-tor", "BGPPeer", **both(addresses=addresses, fabric=SWITCHES))
+    assert [each["peerIP"] for each in found] == [
+        *("192.168.0.1", "192.168.0.2"),
+        *("fd00:99::1", "fd00:99::2"),
     ]
 
 
@@ -160,6 +210,8 @@ def test_switches_of_each_rack_are_peers_of_its_nodes() -> None:
     [
         ("calico-tor", {"fabric": SWITCHES}, "addresses.fabric: 0 named; 2 where every rack has the same, or 50, 2 for each rack"),
         ("calico-rack-reflectors", {"addresses": PLAIN["addresses"] | {"reflectors": ["192.168.0.1"]}}, "addresses.reflectors: 1 named, and 8 are planned"),
+        (None, {"wants": ["ipv6"]}, "addresses.ipv6: not there, and ipv6 is among wants"),
+        ("calico-tor", both(fabric=SWITCHES, addresses=PLAIN["addresses"] | {"fabric": ["192.168.0.1", "192.168.0.2"], "ipv6": IPV6}), "addresses.ipv6.fabric: 0 named, and 2 in addresses.fabric"),
         (None, {"wants": ["userspace", "tenancy"]}, "no design serves this network: nothing to write"),
     ],
 )  # fmt: skip

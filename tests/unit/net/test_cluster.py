@@ -91,6 +91,10 @@ def test_a_cluster_is_described() -> None:
     assert found.addresses.pods == ("10.244.0.0/16",)
     assert (found.addresses.services, found.addresses.block) == ("10.96.0.0/16", 27)
     assert found.addresses.nodes == "192.168.0.0/23"
+    six = found.addresses.ipv6
+    assert six is not None
+    assert (six.pods, six.nodes, six.block) == (("fd02::/48",), "fd00::/64", 122)
+    assert found.wants == ("ipv6",)
     assert (found.as_number, found.running) == (64999, "calico-mesh-ipip")
 
 
@@ -108,7 +112,7 @@ RUNNING = [
     ("calico-mesh", [pool()]),
     ("calico-mesh", [pool(), item("BGPConfiguration", "node.kp1", {"nodeToNodeMeshEnabled": False})]),
     ("calico-mesh-ipip-cross", [pool(ipipMode="CrossSubnet"), bgp(logSeverityScreen="Info")]),
-    ("calico-vxlan", [pool(vxlanMode="Always"), bgp(nodeToNodeMeshEnabled=False)]),
+    ("calico-vxlan", [item("IPPool", "a-six", {"cidr": "fd02::/48"}), pool(vxlanMode="Always"), bgp(nodeToNodeMeshEnabled=False)]),
     ("calico-vxlan-cross", [pool(vxlanMode="CrossSubnet")]),
     ("calico-ipip", [pool(ipipMode="Always"), bgp(nodeToNodeMeshEnabled=False)]),
     ("calico-reflectors", [pool(), bgp(nodeToNodeMeshEnabled=False), peer(peerSelector="has(rr)"), peer(nodeSelector="has(rr)", peerSelector="has(rr)")]),

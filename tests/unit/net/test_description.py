@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.networks import PLAIN, described
+from support.networks import IPV6, PLAIN, described
 from virtboost.errors import InputError, ParseError
 from virtboost.model.document import to_json
 from virtboost.model.userfile import from_yaml
@@ -17,6 +17,11 @@ from virtboost.net.plan import DESIGNS, plan
 from virtboost.net.template import NAMES, template
 
 ADDRESSES = PLAIN["addresses"]
+
+
+def both(**changes: Any) -> dict[str, Any]:
+    return {"addresses": ADDRESSES | {"ipv6": IPV6 | changes}}
+
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"nodes": 0}, "nodes: one at least"),
@@ -42,7 +47,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"fabric_as_number": 64512}, "as_number: the fabric has the same"),
     ({"addresses": ADDRESSES | {"pods": []}}, "pods: one CIDR at least"),
     ({"addresses": ADDRESSES | {"pods": ["10.244.0.1/16"]}}, "pods: 10.244.0.1/16 has host bits set"),
-    ({"addresses": ADDRESSES | {"pods": ["fd00::/64"]}}, "pods: fd00::/64: IPv4 only"),
+    ({"addresses": ADDRESSES | {"pods": ["fd00::/64"]}}, "pods: fd00::/64: IPv6 has its place in addresses.ipv6"),
     ({"addresses": ADDRESSES | {"services": "10.240.0.0/16"}}, "services 10.240.0.0/16 and pods 10.240.0.0/12 overlap"),
     ({"addresses": ADDRESSES | {"pods": ["10.0.0.0/12", "10.1.0.0/16"]}}, "pods 10.0.0.0/12 and pods 10.1.0.0/16 overlap"),
     ({"addresses": ADDRESSES | {"pods": ["10.0.0.0/27"]}}, "pods 10.0.0.0/27: smaller than a block"),
@@ -50,6 +55,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"addresses": ADDRESSES | {"pods": ["10.244.0.0/18"]}}, "addresses.pods: room for 256 blocks of /26; 1000 nodes of 30 pods need 1000: a /16 at least"),
     ({"addresses": ADDRESSES | {"nodes": "192.168.0.0/24"}}, "addresses.nodes 192.168.0.0/24 has room for 254 nodes, and there are 1000"),
     ({"addresses": ADDRESSES | {"block": 32}}, "addresses.block: a node needs 31 blocks of /32, and Calico gives it 20"),
+    (both(), "addresses.ipv6: ipv6 is not among wants"),
+    (both(pods=["10.1.0.0/16"]), "pods: 10.1.0.0/16: IPv4 has its place in addresses"),
+    (both(pods=["fd00:99::/48"]), "nodes fd00:99::/64 and pods fd00:99::/48 overlap"),
+    (both(pods=["fd00:1::/124"]), "pods fd00:1::/124: smaller than a block"),
+    (both(pods=["fd00:1::/48", "fd00:1::/64"]), "pods fd00:1::/48 and pods fd00:1::/64 overlap"),
+    (both(pods=[]), "addresses.ipv6: pods: one CIDR at least"),
+    (both(block=64), "block: from 116 to 128"),
+    (both(reflectors=["fd00:98::1"]), "reflectors: fd00:98::1 is not in nodes fd00:99::/64"),
+    (both(fabric=["192.168.0.1"]), "addresses.ipv6: fabric: At least 3 parts expected in '192.168.0.1'"),
+    ({"wants": ["ipv6"], **both(pods=["fd00:1::/113"])}, "addresses.ipv6.pods: room for 512 blocks of /122; 1000 nodes of 30 pods need 1000: a /112 at least"),
+    ({"wants": ["ipv6"], **both(nodes="fd00:99::/120")}, "addresses.ipv6.nodes fd00:99::/120 has room for 254 nodes"),
+    ({"wants": ["ipv6"], **both(block=128)}, "addresses.ipv6.block: a node needs 31 blocks of /128"),
     ({"addresses": ADDRESSES | {"reflectors": ["10.9.9.9"]}}, "reflectors: 10.9.9.9 is not in nodes 192.168.0.0/16"),
     ({"addresses": ADDRESSES | {"reflectors": ["192.168.0.1", "192.168.0.1"]}}, "reflectors: an address stands there twice"),
     ({"addresses": ADDRESSES | {"reflectors": ["192.168.0.1"], "fabric": ["192.168.0.1"]}}, "192.168.0.1: reflects to itself: reflector and fabric"),
@@ -121,3 +138,15 @@ def test_every_want_rules_something_out_or_changes_a_figure() -> None:
 
 def test_names_of_designs_are_their_own() -> None:
     assert list(DESIGNS) == [each.name for each in plan(described()).candidates]
+
+
+def test_nodes_get_blocks_or_subnets_of_ipv6() -> None:
+    """By hand: 31 addresses are one block of 64; a /48 has 2^74 of /122 and 65,536 of /64."""
+    changes = {"wants": ["ipv6"], **both()}
+    found = {each.name: each.ipv6 for each in plan(described(**changes)).candidates}
+    blocks, subnets = found["calico-reflectors"], found["ovn-zones"]
+    assert blocks is not None and subnets is not None
+    assert (blocks.unit, blocks.prefix, blocks.units_per_node) == ("block", 122, 1)
+    assert (blocks.capacity, blocks.borrowed_beyond) == (1 << 74, 1280)
+    assert (subnets.unit, subnets.prefix, subnets.capacity) == ("subnet", 64, 65_536)
+    assert plan(described()).candidates[0].ipv6 is None

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.networks import PLAIN, described
+from support.networks import IPV6, PLAIN, described
 from virtboost.net import addressing, compare, failure, migration, source
 from virtboost.net.candidate import Candidate, excess, first_size, quantities, sizes
 from virtboost.net.description import Network, Weights
@@ -54,6 +54,8 @@ GATES: list[tuple[str, dict[str, Any], str]] = [
     ("ovn-zones", {"addresses": ADDRESSES | {"services": "100.64.0.0/20"}}, "100.64.0.0/20 overlaps 100.64.0.0/16, which OVN joins nodes with"),
     ("ovn-zones", {"nodes": [{"count": 1024}], "pods_per_node": 130, "addresses": ADDRESSES | {"pods": ["10.240.0.0/14"], "block": 26}, "churn": {}}, "excluded by nothing"),
     ("ovn-zones", {"nodes": [{"count": 1025}], "pods_per_node": 130, "addresses": ADDRESSES | {"pods": ["10.240.0.0/14"], "block": 26}}, "room for 1024 nodes with a /24 each, and there are 1025"),
+    ("ovn-zones", {"wants": ["ipv6"], "addresses": ADDRESSES | {"ipv6": IPV6 | {"nodes": "fd98::/64"}}}, "fd98::/64 overlaps fd98::/64, which OVN joins nodes with"),
+    ("ovn-central", {"nodes": [{"count": 257}], "wants": ["ipv6"], "addresses": ADDRESSES | {"ipv6": IPV6 | {"pods": ["fd00:1::/56"]}}}, "addresses.ipv6.pods: room for 256 nodes with a /64 each, and there are 257"),
     ("calico-vxlan", {"limits": {"typha_replicas": 4}}, "connections of a Typha, with 4 of them at most: 408, here 500"),
     ("ovn-central", {"limits": {"node_memory": "1GiB"}}, "limits.node_memory: 1 GiB, here 1.4 GiB"),
     ("calico-mesh", {"nodes": [{"count": 1000}], "limits": {"convergence_s": 30}}, "limits.convergence_s: 30 s, here 55.8 s"),

@@ -8,117 +8,149 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from virtboost.net.emit.layout import SCAN_S, Layout, Reflector
+from virtboost.net.emit.layout import SCAN_S, Family, Layout, Reflector, families
 
 
 def reflector(layout: Layout, own: Reflector) -> str:
     """Return the configuration of one reflector; clients come from anywhere in the nodes' CIDR."""
-    number = layout.network.as_number
     lines = [
         f"router id {own.address};",
         "",
         f"protocol device {{ scan time {SCAN_S}; }}",
-        "protocol direct { ipv4; }",
+        _direct(layout),
         *_bfd(layout),
         *_pods(layout),
-        "template bgp speaker {",
-        f"  local {own.address} as {number};",
-        *_timers(layout),
-        "  ipv4 { import filter pods; export filter pods; };",
-        "}",
-        "",
-        "protocol bgp clients from speaker {",
-        f"  neighbor range {layout.network.addresses.nodes} as {number};",
-        '  dynamic name "client";',
-        "  rr client;",
-        f"  rr cluster id {own.cluster_id};",
-        "}",
     ]
-    for place, address in enumerate(own.peers, 1):
-        cluster = [f"  rr cluster id {own.cluster_id};"]
-        lines += _session(f"reflector{place}", address, number, cluster)
-    for place, address in enumerate(own.clients, 1):
-        cluster = ["  rr client;", f"  rr cluster id {own.cluster_id};"]
-        lines += _session(f"group{place}", address, number, cluster)
+    cluster = f"  rr cluster id {own.cluster_id};"
+    for number, (family, speaker) in enumerate(zip(families(layout), own.speakers(), strict=True)):
+        lines += [""] * number
+        lines += [*_template(layout, family, speaker.address), ""]
+        lines += _clients(layout, family, cluster)
+        for place, address in enumerate(speaker.peers, 1):
+            lines += _session(layout, family, f"reflector{place}", address, [cluster])
+        for place, address in enumerate(speaker.clients, 1):
+            lines += _session(layout, family, f"group{place}", address, ["  rr client;", cluster])
     return "\n".join(lines) + "\n"
+
+
+def _clients(layout: Layout, family: Family, cluster: str) -> Iterator[str]:
+    yield f"protocol bgp clients{family.suffix} from speaker{family.suffix} {{"
+    yield f"  neighbor range {family.nodes} as {layout.network.as_number};"
+    yield f'  dynamic name "client{family.suffix and "_v6_"}";'
+    yield "  rr client;"
+    yield cluster
+    yield "}"
 
 
 def node(layout: Layout, own: tuple[Reflector, ...]) -> str:
     """Return the configuration of nodes without Calico, clients of some reflectors.
 
-    A node's own address is in a file beside it.  Its pods' routes are those in the kernel that are
-    within the pools.
+    A node's own addresses are in a file beside it.  Its pods' routes are those in the kernel that
+    are within the pools.
     """
-    lines = [*_node(layout), "}"]
-    for place, each in enumerate(own, 1):
-        lines += _session(f"reflector{place}", each.address, layout.network.as_number, [])
+    lines = list(_node(layout))
+    for number, family in enumerate(families(layout)):
+        lines += [""] * number
+        lines += _own(layout, family)
+        for place, each in enumerate(own, 1):
+            address = each.speakers()[number].address
+            lines += _session(layout, family, f"reflector{place}", address, [])
     return "\n".join(lines) + "\n"
 
 
 def mesh(layout: Layout, own: str, addresses: tuple[str, ...]) -> str:
-    """Return the configuration of one node of a mesh; of two, the higher address connects.
+    """Return the configuration of one node of a mesh in IPv4; of two, the higher address connects.
 
     Source: so does Calico (``bird.cfg.template``).
     """
-    lines = [*_node(layout), "}"]
+    family = families(layout)[0]
+    lines = [*_node(layout), *_own(layout, family)]
     for place, address in enumerate(addresses):
         if address != own:
             passive = ["  passive on;"] if IPv4Address(address) > IPv4Address(own) else []
-            lines += _session(f"node{place}", address, layout.network.as_number, passive)
+            lines += _session(layout, family, f"node{place}", address, passive)
     return "\n".join(lines) + "\n"
 
 
 def _node(layout: Layout) -> Iterator[str]:
-    """Yield what nodes have in common, up to the end of their template, which is open."""
-    yield "# own.conf has a line: define OWN = the address of this node;"
+    """Yield what nodes have in common, up to their templates."""
+    for family in families(layout):
+        own = f"OWN{family.suffix.upper()}"
+        kind = "IPv6 address" if family.suffix else "address"
+        yield f"# own.conf has a line: define {own} = the {kind} of this node;"
     yield 'include "own.conf";'
     yield "router id OWN;"
     yield ""
     yield f"protocol device {{ scan time {SCAN_S}; }}"
-    yield "protocol direct { ipv4; }"
+    yield _direct(layout)
     yield from _bfd(layout)
     yield from _pods(layout)
-    yield "protocol kernel {"
+    for family in families(layout):
+        yield from _kernel(layout, family)
+
+
+def _kernel(layout: Layout, family: Family) -> Iterator[str]:
+    yield f"protocol kernel {family.suffix and 'kernel_v6 '}{{"
     yield "  learn;"
     yield "  persist;"
     yield f"  scan time {SCAN_S};"
     yield "  merge paths on;"
     if layout.detection is not None and layout.detection.graceful_restart:
         yield "  graceful restart;  # start bird with -R"
-    yield "  ipv4 { import all; export filter pods; };  # all: how to reach next hops"
+    filters = f"import all; export filter pods{family.suffix};"
+    yield f"  {family.channel} {{ {filters} }};  # all: how to reach next hops"
     yield "}"
     yield ""
-    yield "template bgp speaker {"
-    yield f"  local OWN as {layout.network.as_number};"
+
+
+def _own(layout: Layout, family: Family) -> Iterator[str]:
+    """Yield the template of a node's sessions."""
+    yield from _template(layout, family, f"OWN{family.suffix.upper()}", " next hop self;")
+
+
+def _template(layout: Layout, family: Family, address: str, more: str = "") -> Iterator[str]:
+    """Yield the template of a family's sessions."""
+    pods = f"pods{family.suffix}"
+    yield f"template bgp speaker{family.suffix} {{"
+    yield f"  local {address} as {layout.network.as_number};"
     yield from _timers(layout)
-    yield "  ipv4 { import filter pods; export filter pods; next hop self; };"
+    yield f"  {family.channel} {{ import filter {pods}; export filter {pods};{more} }};"
+    yield "}"
 
 
-def _session(name: str, address: str, number: int, more: list[str]) -> Iterator[str]:
+def _session(
+    layout: Layout, family: Family, name: str, address: str, more: list[str]
+) -> Iterator[str]:
     yield ""
-    yield f"protocol bgp {name} from speaker {{"
-    yield f"  neighbor {address} as {number};"
+    yield f"protocol bgp {name}{family.suffix} from speaker{family.suffix} {{"
+    yield f"  neighbor {address} as {layout.network.as_number};"
     yield from more
     yield "}"
 
 
+def _direct(layout: Layout) -> str:
+    channels = " ".join(f"{family.channel};" for family in families(layout))
+    return f"protocol direct {{ {channels} }}"
+
+
 def _pods(layout: Layout) -> Iterator[str]:
-    """Yield a filter for blocks, and for single addresses that nodes borrow."""
-    block = layout.network.addresses.block
-    pools = ", ".join(f"{cidr}{{{block},32}}" for cidr in layout.network.addresses.pods)
+    """Yield filters for blocks, and for single addresses that nodes borrow."""
     yield ""
-    yield "filter pods {"
-    yield f"  if net ~ [ {pools} ] then accept;"
-    yield "  reject;"
-    yield "}"
-    yield ""
+    for family in families(layout):
+        pools = ", ".join(f"{cidr}{{{family.block},{family.bits}}}" for cidr in family.pods)
+        yield f"filter pods{family.suffix} {{"
+        yield f"  if net ~ [ {pools} ] then accept;"
+        yield "  reject;"
+        yield "}"
+        yield ""
 
 
 def _bfd(layout: Layout) -> Iterator[str]:
     chosen = layout.detection
     if chosen is not None and chosen.by == "bfd":
         times = f"interval {chosen.interval_ms} ms; multiplier {chosen.multiplier};"
-        yield f"protocol bfd {{ accept ipv4 multihop; multihop {{ {times} }}; }}"
+        family = "" if len(families(layout)) > 1 else "ipv4 "
+        yield f"protocol bfd {{ accept {family}multihop; multihop {{ {times} }}; }}"
 
 
 def _timers(layout: Layout) -> Iterator[str]:

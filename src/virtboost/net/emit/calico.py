@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from virtboost.net.calico import PAIR, reflection, typhas
-from virtboost.net.emit.layout import Layout, cluster_id
+from virtboost.net.emit.layout import Layout, cluster_id, families
+from virtboost.net.mtu import overhead_bytes
 
 REFLECTOR, TOP, GROUP, RACK = "route-reflector", "top-reflector", "bgp-group", "rack"
 """Labels of nodes."""
@@ -39,19 +40,20 @@ def _pools(layout: Layout) -> Iterator[dict[str, Any]]:
     modes = {name: "Never" for name in ("ipip", "vxlan")}
     if wrapped.name in modes:
         modes[wrapped.name] = _MODES[wrapped.always]
-    for number, cidr in enumerate(layout.network.addresses.pods, 1):
-        yield _resource(
-            "IPPool",
-            f"pods-{number}",
-            {
-                "cidr": cidr,
-                "blockSize": layout.network.addresses.block,
-                "ipipMode": modes["ipip"],
-                "vxlanMode": modes["vxlan"],
-                "natOutgoing": True,
-                "nodeSelector": "all()",
-            },
-        )
+    for family in families(layout):
+        for number, cidr in enumerate(family.pods, 1):
+            yield _resource(
+                "IPPool",
+                f"pods-{family.suffix and 'v6-'}{number}",
+                {
+                    "cidr": cidr,
+                    "blockSize": family.block,
+                    "ipipMode": modes["ipip"],
+                    "vxlanMode": modes["vxlan"],
+                    "natOutgoing": True,
+                    "nodeSelector": "all()",
+                },
+            )
 
 
 def _bgp(layout: Layout) -> Iterator[dict[str, Any]]:
@@ -95,8 +97,14 @@ def _group_peers(layout: Layout) -> Iterator[dict[str, Any]]:
 
 
 def _switch_peers(layout: Layout) -> Iterator[dict[str, Any]]:
+    """Yield a peer for each switch and family of addresses."""
+    yield from _switches(layout, layout.network.addresses.fabric, "")
+    if layout.ipv6 is not None:
+        yield from _switches(layout, layout.ipv6.fabric, "v6-")
+
+
+def _switches(layout: Layout, addresses: tuple[str, ...], family: str) -> Iterator[dict[str, Any]]:
     """Yield a peer for each switch: the same addresses in every rack, or a pair for each."""
-    addresses = layout.network.addresses.fabric
     by_rack = len(addresses) == PAIR * layout.scale.racks and layout.scale.racks > 1
     for place, address in enumerate(addresses):
         rack, number = divmod(place, PAIR)
@@ -107,17 +115,20 @@ def _switch_peers(layout: Layout) -> Iterator[dict[str, Any]]:
         if by_rack:
             spec = {"nodeSelector": f"{RACK} == '{rack + 1}'", **spec}
         name = f"rack-{rack + 1}-{number + 1}" if by_rack else f"switch-{place + 1}"
-        yield _resource("BGPPeer", name, spec)
+        yield _resource("BGPPeer", f"{family}{name}", spec)
 
 
 def _felix(layout: Layout) -> Iterator[dict[str, Any]]:
     spec: dict[str, Any] = {}
     kind, wants = layout.design.encapsulation.name, layout.network.wants
-    if kind != "none":
-        spec[f"{kind}MTU"] = layout.mtu.pod_bytes
-    if "encryption" in wants:
-        spec |= {"wireguardEnabled": True, "wireguardMTU": layout.mtu.pod_bytes}
-    if "ipv6" in wants:
+    underlay, over_ipv6 = layout.mtu.underlay_bytes, layout.network.fabric.ipv6_underlay
+    for suffix, six in (("", over_ipv6), ("V6", True)) if layout.ipv6 else (("", over_ipv6),):
+        left = underlay - overhead_bytes(layout.design, layout.network, ipv6=six)
+        if kind != "none":
+            spec[f"{kind}MTU{suffix}"] = left
+        if "encryption" in wants:
+            spec |= {f"wireguardEnabled{suffix}": True, f"wireguardMTU{suffix}": left}
+    if layout.ipv6:
         spec["ipv6Support"] = True
     if spec:
         yield _resource("FelixConfiguration", "default", spec)
@@ -141,7 +152,14 @@ def _script(layout: Layout) -> Iterator[str]:
     yield "    kubectl patch installation.operator.tigera.io default --type merge --patch \\"
     yield f'        \'{{"spec":{{"calicoNetwork":{{"mtu":{layout.mtu.pod_bytes}}}}}}}\' ;;'
     yield "neighbours)  # on every node: room for four times the entries planned"
-    yield f"    sysctl -w net.ipv4.neigh.default.gc_thresh3={max(1024, entries)} ;;"
+    for family in families(layout):
+        end = " ;;" if family == families(layout)[-1] else ""
+        kernel = family.channel
+        yield f"    sysctl -w net.{kernel}.neigh.default.gc_thresh3={max(1024, entries)}{end}"
+    if layout.ipv6 is not None:
+        yield "ipv6)  # where no operator installed Calico"
+        yield "    kubectl -n kube-system set env daemonset/calico-node IP6=autodetect \\"
+        yield "        FELIX_IPV6SUPPORT=true ;;"
     if layout.design.routing == "datastore":
         yield "bgp)  # off, where an operator installed Calico; last, when packets go by VXLAN"
         yield "    kubectl patch installation.operator.tigera.io default --type merge --patch \\"

@@ -29,13 +29,16 @@ def files(network: Network, made: NetPlan) -> dict[str, str]:
         scale=scale_of(network),
         mtu=mtu(design, network),
         detection=next((each for each in made.detections if each.chosen), None),
+        ipv6=network.addresses.ipv6,
     )
     _require_addresses(layout)
     return dict(_PLANES[design.plane](layout))
 
 
 def _require_addresses(layout: Layout) -> None:
-    addresses = layout.network.addresses
+    addresses, six = layout.network.addresses, layout.ipv6
+    if six is None and "ipv6" in layout.network.wants:
+        raise InputError("addresses.ipv6: not there, and ipv6 is among wants")
     named, wanted = len(addresses.reflectors), reflectors_wanted(layout)
     if named not in (0, wanted):
         raise InputError(f"addresses.reflectors: {named} named, and {wanted} are planned")
@@ -45,6 +48,16 @@ def _require_addresses(layout: Layout) -> None:
             f"addresses.fabric: {switches} named; {PAIR} where every rack has the same, or "
             f"{PAIR * layout.scale.racks}, {PAIR} for each rack"
         )
+    if six is None:
+        return
+    for key, four, both in (
+        ("reflectors", addresses.reflectors, six.reflectors),
+        ("fabric", addresses.fabric, six.fabric),
+    ):
+        if len(four) != len(both):
+            raise InputError(
+                f"addresses.ipv6.{key}: {len(both)} named, and {len(four)} in addresses.{key}"
+            )
 
 
 def _calico(layout: Layout) -> Iterator[tuple[str, str]]:
@@ -72,7 +85,7 @@ def _ovn(layout: Layout) -> Iterator[tuple[str, str]]:
         yield "northbound.sh", ovn.northbound(layout)
         return
     yield "transit.sh", ovn.transit()
-    yield "zone.sh", ovn.zone()
+    yield "zone.sh", ovn.zone(layout)
     yield "zones.txt", ovn.zones(layout)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from virtboost.net.emit.layout import Layout, Reflector
+from virtboost.net.emit.layout import Family, Layout, Reflector, families
 
 MOST_LISTENING = 65_535
 """Largest value of ``bgp listen limit``."""
@@ -17,22 +17,24 @@ MOST_LISTENING = 65_535
 def reflector(layout: Layout, own: Reflector) -> str:
     """Return the configuration of one reflector; clients come from anywhere in the nodes' CIDR."""
     number = layout.network.as_number
+    named = [address for each in own.speakers() for address in (*each.peers, *each.clients)]
     lines = [
         *_head(number, own.address),
         f" bgp cluster-id {own.cluster_id}",
         *_timers(layout),
         *_listening(layout, remote=number),
-        *(f" neighbor {address} remote-as {number}" for address in (*own.peers, *own.clients)),
-        *_detection(layout, ("nodes", *own.peers, *own.clients)),
-        " address-family ipv4 unicast",
-        *_family("nodes", client=True),
-        *(line for address in own.peers for line in _family(address, client=False)),
-        *(line for address in own.clients for line in _family(address, client=True)),
-        " exit-address-family",
-        "exit",
-        *_pods(layout),
+        *(f" neighbor {address} remote-as {number}" for address in named),
+        *_detection(layout, (*_groups(layout), *named)),
     ]
-    return "\n".join(lines) + "\n"
+    for family, speaker in zip(families(layout), own.speakers(), strict=True):
+        lines += [
+            f" address-family {family.channel} unicast",
+            *_policy(family, f"nodes{family.suffix}", client=True),
+            *(line for each in speaker.peers for line in _policy(family, each, client=False)),
+            *(line for each in speaker.clients for line in _policy(family, each, client=True)),
+            " exit-address-family",
+        ]
+    return "\n".join([*lines, "exit", *_pods(layout)]) + "\n"
 
 
 def switch(layout: Layout, address: str) -> str:
@@ -41,15 +43,21 @@ def switch(layout: Layout, address: str) -> str:
         *_head(layout.network.fabric_as_number, address),
         *_timers(layout),
         *_listening(layout, remote=layout.network.as_number),
-        *_detection(layout, ("nodes",)),
-        " address-family ipv4 unicast",
-        *_family("nodes", client=False),
-        "  neighbor nodes as-override",
-        " exit-address-family",
-        "exit",
-        *_pods(layout),
+        *_detection(layout, _groups(layout)),
     ]
-    return "\n".join(lines) + "\n"
+    for family in families(layout):
+        group = f"nodes{family.suffix}"
+        lines += [
+            f" address-family {family.channel} unicast",
+            *_policy(family, group, client=False),
+            f"  neighbor {group} as-override",
+            " exit-address-family",
+        ]
+    return "\n".join([*lines, "exit", *_pods(layout)]) + "\n"
+
+
+def _groups(layout: Layout) -> tuple[str, ...]:
+    return tuple(f"nodes{family.suffix}" for family in families(layout))
 
 
 def _head(number: int, address: str) -> Iterator[str]:
@@ -61,18 +69,21 @@ def _head(number: int, address: str) -> Iterator[str]:
 
 
 def _listening(layout: Layout, *, remote: int) -> Iterator[str]:
-    yield " neighbor nodes peer-group"
-    yield f" neighbor nodes remote-as {remote}"
-    yield f" bgp listen limit {min(MOST_LISTENING, layout.scale.nodes)}"
-    yield f" bgp listen range {layout.network.addresses.nodes} peer-group nodes"
+    for group in _groups(layout):
+        yield f" neighbor {group} peer-group"
+        yield f" neighbor {group} remote-as {remote}"
+    yield f" bgp listen limit {min(MOST_LISTENING, len(families(layout)) * layout.scale.nodes)}"
+    for family in families(layout):
+        yield f" bgp listen range {family.nodes} peer-group nodes{family.suffix}"
 
 
-def _family(neighbour: str, *, client: bool) -> Iterator[str]:
+def _policy(family: Family, neighbour: str, *, client: bool) -> Iterator[str]:
+    """Yield what a neighbour gets in a family of addresses."""
     yield f"  neighbor {neighbour} activate"
     if client:
         yield f"  neighbor {neighbour} route-reflector-client"
     for way in ("in", "out"):
-        yield f"  neighbor {neighbour} prefix-list pods {way}"
+        yield f"  neighbor {neighbour} prefix-list pods{family.suffix} {way}"
 
 
 def _timers(layout: Layout) -> Iterator[str]:
@@ -94,7 +105,11 @@ def _detection(layout: Layout, neighbours: tuple[str, ...]) -> Iterator[str]:
 
 
 def _pods(layout: Layout) -> Iterator[str]:
-    block = layout.network.addresses.block
-    for place, cidr in enumerate(layout.network.addresses.pods, 1):
-        length = " le 32" if cidr.endswith(f"/{block}") else f" ge {block} le 32"
-        yield f"ip prefix-list pods seq {5 * place} permit {cidr}{length}"
+    for family in families(layout):
+        version = "ipv6" if family.suffix else "ip"
+        for place, cidr in enumerate(family.pods, 1):
+            length = f" le {family.bits}"
+            if not cidr.endswith(f"/{family.block}"):
+                length = f" ge {family.block}{length}"
+            name = f"pods{family.suffix}"
+            yield f"{version} prefix-list {name} seq {5 * place} permit {cidr}{length}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Literal
+
+from msgspec import Struct, structs
 
 from virtboost.net.calico import Reflection, flat_reflectors, reflection
-from virtboost.net.description import Network
+from virtboost.net.description import Ipv6, Network
 from virtboost.net.design import Design
 from virtboost.net.failure import Detection
 from virtboost.net.mtu import Mtu
@@ -24,6 +26,45 @@ class Layout(Struct, frozen=True, kw_only=True):
     mtu: Mtu
     detection: Detection | None
     """Timers of BGP; None: no BGP."""
+    ipv6: Ipv6 | None = None
+    """Addresses of pods' IPv6, which is written too; None: it is not."""
+
+
+class Family(Struct, frozen=True, kw_only=True):
+    """What differs between IPv4 and IPv6 in the configuration of BGP."""
+
+    channel: Literal["ipv4", "ipv6"]
+    suffix: str
+    """Of names: empty, or ``_v6``."""
+    pods: tuple[str, ...]
+    nodes: str
+    block: int
+    bits: int
+    """Of an address."""
+
+
+def families(layout: Layout) -> tuple[Family, ...]:
+    """Return the families of addresses that are written: IPv4, perhaps IPv6."""
+    four, six = layout.network.addresses, layout.ipv6
+    found = Family(
+        channel="ipv4", suffix="", pods=four.pods, nodes=four.nodes, block=four.block, bits=32
+    )
+    if six is None:
+        return (found,)
+    return (
+        found,
+        Family(
+            channel="ipv6", suffix="_v6", pods=six.pods, nodes=six.nodes, block=six.block, bits=128
+        ),
+    )
+
+
+class Speaker(Struct, frozen=True, kw_only=True):
+    """A reflector in one family of addresses."""
+
+    address: str
+    peers: tuple[str, ...]
+    clients: tuple[str, ...]
 
 
 class Reflector(Struct, frozen=True, kw_only=True):
@@ -38,6 +79,13 @@ class Reflector(Struct, frozen=True, kw_only=True):
     """Other reflectors that it opens sessions to, beside the clients that come."""
     clients: tuple[str, ...] = ()
     """Reflectors that are its clients."""
+    ipv6: Speaker | None = None
+    """The same by addresses of IPv6; None: it has none."""
+
+    def speakers(self) -> tuple[Speaker, ...]:
+        """Return it in each of its families, IPv4 first."""
+        first = Speaker(address=self.address, peers=self.peers, clients=self.clients)
+        return (first,) if self.ipv6 is None else (first, self.ipv6)
 
 
 def cluster_id(group: int) -> str:
@@ -61,18 +109,31 @@ def reflectors(layout: Layout) -> tuple[Reflector, ...]:
     wanted = reflectors_wanted(layout)
     if not wanted or len(addresses) < wanted:
         return ()
-    addresses = addresses[:wanted]
-    if layout.design.routing == "reflectors":
-        return tuple(
-            Reflector(
-                address=address,
-                cluster_id=cluster_id(1),
-                group=0,
-                peers=_others(addresses, address),
-            )
-            for address in addresses
+    found = _arranged(layout, addresses[:wanted])
+    if layout.ipv6 is None:
+        return found
+    again = _arranged(layout, layout.ipv6.reflectors)
+    return tuple(
+        structs.replace(
+            own,
+            ipv6=Speaker(address=other.address, peers=other.peers, clients=other.clients),
         )
-    return _grouped(addresses, reflection(layout.scale))
+        for own, other in zip(found, again, strict=True)
+    )
+
+
+def _arranged(layout: Layout, addresses: tuple[str, ...]) -> tuple[Reflector, ...]:
+    if layout.design.routing == "groups":
+        return _grouped(addresses, reflection(layout.scale))
+    return tuple(
+        Reflector(
+            address=address,
+            cluster_id=cluster_id(1),
+            group=0,
+            peers=_others(addresses, address),
+        )
+        for address in addresses
+    )
 
 
 def _grouped(addresses: tuple[str, ...], found: Reflection) -> tuple[Reflector, ...]:

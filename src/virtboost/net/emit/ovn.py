@@ -5,11 +5,11 @@ Source: ovn-nbctl(8), ovn-nb(5), ovn-ic-nbctl(8), ovn-controller(8).
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
+from itertools import chain, islice
 
-from virtboost.net.addressing import address_plan
+from virtboost.net.addressing import SUBNET6, address_plan
 from virtboost.net.emit.layout import Layout
 from virtboost.net.emit.ovs import settings
 
@@ -38,19 +38,28 @@ def zoned(layout: Layout) -> bool:
     return layout.design.name != "ovn-central"
 
 
-def subnets(layout: Layout) -> Iterator[IPv4Network]:
-    """Yield the subnet of each node, in the order of the pools."""
-    prefix = address_plan(layout.design, layout.network).prefix
-    fit = (pool for pool in layout.network.addresses.pod_networks() if pool.prefixlen <= prefix)
-    found = itertools.chain.from_iterable(pool.subnets(new_prefix=prefix) for pool in fit)
-    return itertools.islice(found, layout.scale.nodes)
+def subnets(layout: Layout) -> Iterator[tuple[IPv4Network | IPv6Network, ...]]:
+    """Yield the subnets of each node, of IPv4 and perhaps IPv6, in the order of the pools."""
+    network = layout.network
+    four = _cut(network.addresses.pod_networks(), address_plan(layout.design, network).prefix)
+    if layout.ipv6 is None:
+        return zip(islice(four, layout.scale.nodes))
+    six = _cut(layout.ipv6.pod_networks(), SUBNET6)
+    return islice(zip(four, six, strict=False), layout.scale.nodes)
+
+
+def _cut(
+    pools: Iterable[IPv4Network | IPv6Network], prefix: int
+) -> Iterator[IPv4Network | IPv6Network]:
+    fit = (pool for pool in pools if pool.prefixlen <= prefix)
+    return chain.from_iterable(pool.subnets(new_prefix=prefix) for pool in fit)
 
 
 def northbound(layout: Layout) -> str:
     """Return the shell script that fills the northbound database: a switch for each node."""
     calls = [
-        tuple(_switch(f"node-{number}", _mac(number), _gateway(subnet), str(subnet)))
-        for number, subnet in enumerate(subnets(layout), 1)
+        tuple(_switch(f"node-{number}", _mac(number), *_words(own)))
+        for number, own in enumerate(subnets(layout), 1)
     ]
     lines = [
         "#!/bin/sh",
@@ -60,7 +69,7 @@ def northbound(layout: Layout) -> str:
     ]
     for first in range(0, len(calls), SWITCHES_A_CALL):
         batch = calls[first : first + SWITCHES_A_CALL]
-        lines.append(_transaction(itertools.chain.from_iterable(batch)))
+        lines.append(_transaction(chain.from_iterable(batch)))
     return "\n".join(lines) + "\n"
 
 
@@ -69,23 +78,27 @@ def transit() -> str:
     return "#!/bin/sh\nset -eu\novn-ic-nbctl --may-exist ts-add transit\n"
 
 
-def zone() -> str:
-    """Return the shell script of one zone, which takes the node's name, number and subnet.
+def zone(layout: Layout) -> str:
+    """Return the shell script of one zone, which takes the node's name, number and subnets.
 
     Run it where the zone's northbound database is, when ovn-ic has made the transit switch there.
     """
+    six = layout.ipv6 is not None
+    own = ('"$3"', '"$4"', *(('"$5"', '"$6"') if six else ()))
+    joins = '"$join" "$join6"' if six else '"$join"'
     lines = (
         "#!/bin/sh",
-        "# Usage: sh zone.sh NODE NUMBER GATEWAY/PREFIX SUBNET; the lines of zones.txt",
+        f"# Usage: sh zone.sh NODE NUMBER {_USAGE6 if six else _USAGE}; the lines of zones.txt",
         "set -eu",
         'octets=$(printf "%02x:%02x" $(($2 >> 8)) $(($2 & 255)))',
         'join="100.88.$(($2 >> 8)).$(($2 & 255))/16"',
+        *(('join6="fd97::$(printf "%x" "$2")/64"',) if six else ()),
         _transaction(
             (
                 'set NB_Global . name="$1" options:ic-route-adv=true options:ic-route-learn=true',
                 "--may-exist lr-add cluster",
-                *_switch('"$1"', '"0a:58:00:00:$octets"', '"$3"', '"$4"'),
-                '--may-exist lrp-add cluster "cluster-transit-$1" "0a:58:00:01:$octets" "$join"',
+                *_switch('"$1"', '"0a:58:00:00:$octets"', *own),
+                f'--may-exist lrp-add cluster "cluster-transit-$1" "0a:58:00:01:$octets" {joins}',
                 'lrp-set-gateway-chassis "cluster-transit-$1" "$1"',
                 '--may-exist lsp-add transit "transit-$1"',
                 'lsp-set-type "transit-$1" router',
@@ -97,19 +110,41 @@ def zone() -> str:
     return "\n".join(lines) + "\n"
 
 
+_USAGE = "GATEWAY/PREFIX SUBNET"
+
+_USAGE6 = "GATEWAY/PREFIX SUBNET GATEWAY6/64 PREFIX6"
+
+
 def zones(layout: Layout) -> str:
     """Return the arguments of ``zone.sh`` for each node, one in a line."""
     return "".join(
-        f"node-{number} {number} {_gateway(subnet)} {subnet}\n"
-        for number, subnet in enumerate(subnets(layout), 1)
+        f"node-{number} {number} {' '.join(_words(own))}\n"
+        for number, own in enumerate(subnets(layout), 1)
     )
 
 
-def _switch(name: str, mac: str, gateway: str, subnet: str) -> Iterator[str]:
-    """Yield the calls that make a node's switch and join it to the router."""
+def _words(own: Iterable[IPv4Network | IPv6Network]) -> Iterator[str]:
+    """Yield the gateway and the subnet of a switch; of IPv6, the prefix without its length.
+
+    Source: ovn-nb(5), ``other_config:ipv6_prefix``.
+    """
+    for subnet in own:
+        yield _gateway(subnet)
+        yield str(subnet) if subnet.version == 4 else str(subnet.network_address)
+
+
+def _switch(name: str, mac: str, *words: str) -> Iterator[str]:
+    """Yield the calls that make a node's switch and join it to the router.
+
+    Args:
+        name: Of the switch.
+        mac: Of the router's port.
+        words: Gateway and subnet; with IPv6 that gateway and prefix too.
+    """
     yield f"--may-exist ls-add {name}"
-    yield f"set Logical_Switch {name} other_config:subnet={subnet}"
-    yield f"--may-exist lrp-add cluster cluster-{name} {mac} {gateway}"
+    for key, subnet in zip(("subnet", "ipv6_prefix"), words[1::2], strict=False):
+        yield f"set Logical_Switch {name} other_config:{key}={subnet}"
+    yield f"--may-exist lrp-add cluster cluster-{name} {mac} {' '.join(words[::2])}"
     yield f"--may-exist lsp-add {name} {name}-cluster"
     yield f"lsp-set-type {name}-cluster router"
     yield f"lsp-set-addresses {name}-cluster router"
@@ -124,5 +159,5 @@ def _mac(number: int) -> str:
     return f"0a:58:00:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
 
 
-def _gateway(subnet: IPv4Network) -> str:
+def _gateway(subnet: IPv4Network | IPv6Network) -> str:
     return f"{subnet.network_address + 1}/{subnet.prefixlen}"
