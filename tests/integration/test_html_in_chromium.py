@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -20,6 +21,7 @@ from support.experiment import SPEC, carried_out, spec
 from support.experiment import Host as Bench
 from support.findings import ITEMS, REPORT
 from support.hostile import hostile
+from support.networks import PLAIN, described
 from support.rich_host import rich_host
 from virtboost.catalogue.catalogue import ITEMS as CATALOGUE
 from virtboost.check.judge import check
@@ -28,7 +30,7 @@ from virtboost.model.host import Host
 from virtboost.model.userfile import from_yaml
 from virtboost.net.curve import curves
 from virtboost.net.description import Network
-from virtboost.net.plan import plan
+from virtboost.net.plan import DESIGNS, plan
 from virtboost.net.template import NAMES as TEMPLATES
 from virtboost.net.template import template
 from virtboost.report.experiment_page import experiment_page
@@ -307,20 +309,90 @@ def _bits(mask: str) -> set[int]:
     return {bit for bit in range(bits.bit_length()) if bits >> bit & 1}
 
 
+TEN: dict[str, Any] = {
+    "nodes": [{"count": 6, "racks": 2, "architecture": "aarch64"}, {"count": 4, "racks": 1}],
+    "addresses": PLAIN["addresses"],
+}
+
+TEN_THOUSAND = TEN | {
+    "nodes": [
+        {"count": 6000, "racks": 150, "architecture": "aarch64"},
+        {"count": 4000, "racks": 100},
+    ]
+}
+
+NETWORKS: dict[str, Callable[[], Network]] = {
+    **{name: partial(from_yaml, template(name), Network, name) for name in TEMPLATES},
+    "10-nodes": partial(described, **TEN),
+    "10000-nodes": partial(described, **TEN_THOUSAND),
+    "24000-nodes": partial(
+        described,
+        nodes=[{"count": 24_000, "racks": 600}],
+        addresses=PLAIN["addresses"] | {"pods": ["10.128.0.0/9"]},
+    ),
+}
+
+PICTURES = """(() => {
+  const problems = [];
+  for (const text of document.querySelectorAll('.topology .told, .chart text')) {
+    const own = text.getBoundingClientRect();
+    const svg = text.closest('figure').querySelector('svg').getBoundingClientRect();
+    if (own.left < svg.left - 1 || own.right > svg.right + 1 || own.top < svg.top - 1 || own.bottom > svg.bottom + 1)
+      problems.push('out of its picture: ' + text.textContent);
+  }
+  const boxes = [...document.querySelectorAll('.topology rect.cell, .topology rect.more')].map((box) => box.getBoundingClientRect());
+  for (const node of document.querySelectorAll('.topology .scroll .node')) {
+    const own = node.getBoundingClientRect();
+    if (!boxes.some((box) => box.left <= own.left && own.right <= box.right && box.top <= own.top && own.bottom <= box.bottom))
+      problems.push('a node out of its rack');
+  }
+  const told = [...document.querySelectorAll('.topology .told')];
+  told.forEach((text, place) => {
+    const own = text.getBoundingClientRect();
+    for (const other of told.slice(place + 1)) {
+      const next = other.getBoundingClientRect();
+      if (own.left < next.right - 1 && next.left < own.right - 1 && own.top < next.bottom - 3 && next.top < own.bottom - 3)
+        problems.push(`words on words: ${text.textContent} and ${other.textContent}`);
+    }
+  });
+  return problems;
+})()"""
+"""What is out of its picture, or on top of other words."""
+
+
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (1024, True), (390, False)])
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_page_of_a_network(
     browser: Browser, tmp_path: Path, name: str, *, width: int, dark: bool
 ) -> None:
-    network = from_yaml(template(name), Network, name)
-    drawn = curves(network, SHOWN)
+    network = NETWORKS[name]()
+    drawn, made_at = curves(network, SHOWN), datetime(2026, 1, 2, tzinfo=UTC)
     file = tmp_path / "net.html"
-    file.write_text(plan_page(plan(network), drawn, made_at=datetime(2026, 1, 2, tzinfo=UTC)))
+    file.write_text(plan_page(plan(network), network, drawn, made_at=made_at))
     page = browser.open(file.as_uri(), width=width, dark=dark)
     assert page.complaints == []
     assert page.requests == [file.as_uri()]
     assert page.evaluate(LAYOUT) == []
     assert page.evaluate(CONTRAST) == {}
+    assert page.evaluate(PICTURES) == []
+    assert page.evaluate("document.querySelectorAll('.topology *').length") < 500
+    page.close()
+
+
+@pytest.mark.parametrize("name", [name for name in DESIGNS if name != "calico-tor"])
+def test_every_design_can_be_drawn(browser: Browser, tmp_path: Path, name: str) -> None:
+    """In seven racks, of 13 or 14."""
+    nodes = [{"count": 96, "racks": 7, "offload": True}]
+    wants = ["userspace"] if name == "ovs-dpdk" else []
+    network = described(
+        nodes=nodes, wants=wants, fabric={"kind": "l3" if "cross" in name else "l2"}
+    )
+    drawn, made_at = curves(network, SHOWN), datetime(2026, 1, 2, tzinfo=UTC)
+    file = tmp_path / "net.html"
+    file.write_text(plan_page(plan(network, name), network, drawn, made_at=made_at))
+    page = browser.open(file.as_uri())
+    assert page.complaints == []
+    assert page.evaluate(PICTURES) == []
     page.close()
 
 

@@ -245,7 +245,7 @@ def _draw(path: Path, network: Network, made: NetPlan) -> None:
     except ImportError as error:
         raise InputError(NEEDS_JINJA) from error
     drawn = curves(network, SHOWN)
-    write_page(path.resolve(), plan_page(made, drawn, made_at=datetime.now().astimezone()))
+    write_page(path.resolve(), plan_page(made, network, drawn, made_at=datetime.now().astimezone()))
 
 
 def _write(folder: Path, network: Network, made: NetPlan) -> None:

@@ -110,7 +110,7 @@ def _scans(scale: Scale) -> Figure:
 
 
 def _kernel(scale: Scale) -> Figure:
-    return law.ROUTE_BYTES * scale.routes
+    return law.kernel_memory(scale.routes)
 
 
 IDLE = published(350e6, "infrabuilder")
@@ -202,7 +202,7 @@ WITHOUT_BGP = COMMON | {
     "tunnels_per_node": lambda s: exact(s.nodes - 1),
     "fdb_entries": lambda s: exact(s.nodes - 1),
     "neighbours": lambda s: exact(2 * (s.nodes - 1) + s.pods_per_node),
-    "node_memory": lambda s: _kernel(s) + law.FDB_BYTES * (s.nodes - 1) + IDLE,
+    "node_memory": lambda s: law.kernel_memory(s.routes, s.nodes - 1) + IDLE,
     "node_cpu": lambda _: NOTHING.without_end(),
     "central_cpu": lambda _: NOTHING.without_end(),
     "restart": lambda s: (law.REMOTE_S * s.routes).without_end(),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from msgspec import Struct
 
 from virtboost.net import gate
 from virtboost.net.candidate import excess, quantities
-from virtboost.net.compare import scores
+from virtboost.net.compare import Score, scores
 from virtboost.net.description import MOST_NODES, Network
+from virtboost.net.figure import Figure
 from virtboost.net.plan import DESIGNS
 from virtboost.net.scale import scale_of
 
@@ -22,7 +24,11 @@ class Point(Struct, frozen=True, kw_only=True):
 
     nodes: int
     value: float
+    low: float
+    high: float | None
+    """None: nobody knows how large it may be."""
     extrapolated: bool
+    """Whether a law in it is stretched, or a part of it was not measured."""
 
 
 class Curve(Struct, frozen=True, kw_only=True):
@@ -30,6 +36,12 @@ class Curve(Struct, frozen=True, kw_only=True):
 
     design: str
     points: tuple[Point, ...]
+
+    @property
+    def validated(self) -> tuple[int, int] | None:
+        """From which to which size no law in it is stretched and no part of it is missing."""
+        known = list(itertools.takewhile(lambda point: not point.extrapolated, self.points))
+        return (known[0].nodes, known[-1].nodes) if known else None
 
 
 class Curves(Struct, frozen=True, kw_only=True):
@@ -71,13 +83,24 @@ def _points(
     ]
     figures = {design.name: quantities(design, network, scale) for design in fit}
     for name, score in scores(figures, network.weights).items():
-        yield "score", name, Point(nodes=nodes, value=score.value, extrapolated=False)
+        yield "score", name, _scored(nodes, score)
     for name, row in figures.items():
         for key in keys:
             figure = row.get(key)
             if figure is not None:
-                guessed = figure.tag == "extrapolated" or figure.high is None
-                yield key, name, Point(nodes=nodes, value=figure.value, extrapolated=guessed)
+                yield key, name, _figured(nodes, figure)
+
+
+def _scored(nodes: int, score: Score) -> Point:
+    low, high = sorted((score.best, score.worst))
+    return Point(nodes=nodes, value=score.value, low=low, high=high, extrapolated=False)
+
+
+def _figured(nodes: int, figure: Figure) -> Point:
+    guessed = figure.tag == "extrapolated" or figure.high is None
+    return Point(
+        nodes=nodes, value=figure.value, low=figure.low, high=figure.high, extrapolated=guessed
+    )
 
 
 def _sizes() -> list[int]:

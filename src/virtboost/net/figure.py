@@ -76,9 +76,9 @@ class Figure(Struct, frozen=True, kw_only=True):
         )
 
     def elsewhere(self) -> Figure:
-        """Return what was measured of one thing as a guess of another: machine, datapath, share."""
-        measured = self.tag == "measured"
-        return structs.replace(self, tag="extrapolated") if measured else self
+        """Return what was seen of one thing as a guess of another: machine, datapath, share."""
+        seen = self.tag in ("measured", "published")
+        return structs.replace(self, tag="extrapolated") if seen else self
 
     def without_end(self, *sources: str) -> Figure:
         """Return the figure with parts missing that nobody measured."""

@@ -50,6 +50,9 @@ ROUTE_BYTES = measured(132, 132, 132, "kernel-routes")
 
 FDB_BYTES = measured(200, 200, 200, "kernel-routes")
 
+ROUTES_MEASURED, ENTRIES_MEASURED = 100_000, 10_000
+"""Most routes, and forwarding entries, of ``kernel-routes``."""
+
 RULE_BYTES = measured(1_340, 1_000, 1_340, "ovs-rules")
 """Of each OpenFlow rule, in ovs-vswitchd."""
 
@@ -77,6 +80,12 @@ WATCH_CPU = measured(141e-6, 0, 142e-6, "etcd-watch")
 
 OVN_SWITCHES, OVN_PORTS = 100, 2_000
 """Largest size at which the counts of OVN were found exact."""
+
+
+def kernel_memory(routes: float, entries: float = 0) -> Figure:
+    """Return the bytes of a kernel's routes, and of forwarding entries of a VXLAN device."""
+    held = (ROUTE_BYTES * routes).stretched(routes / ROUTES_MEASURED)
+    return held + (FDB_BYTES * entries).stretched(entries / ENTRIES_MEASURED) if entries else held
 
 
 def bird_memory(peers: float, paths: float) -> Figure:

@@ -108,7 +108,9 @@ def test_a_plan_is_printed_within_its_width(description: dict[str, Any], width: 
 def test_a_plan_can_be_written_and_drawn(description: dict[str, Any]) -> None:
     network = described(**description)
     made = plan(network)
-    page = plan_page(made, curves(network, SHOWN), made_at=datetime(2026, 1, 2, tzinfo=UTC))
+    page = plan_page(
+        made, network, curves(network, SHOWN), made_at=datetime(2026, 1, 2, tzinfo=UTC)
+    )
     assert page.endswith("</html>")
     if made.recommendation is None:
         return

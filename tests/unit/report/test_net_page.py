@@ -1,48 +1,25 @@
-"""The page of a network's plan: charts have every line where its values are."""
+"""The page of a network's plan: what is built, every design once, a picture for each quantity."""
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 
-import pytest
 from lxml import html
 
 from support.networks import described
-from virtboost.net.curve import Curve, Curves, Point, curves
-from virtboost.net.plan import plan
-from virtboost.report.net_page import HEIGHT, SHOWN, WIDTH, chart, plan_page
+from virtboost.net.curve import curves
+from virtboost.net.description import Network
+from virtboost.net.plan import DESIGNS, plan
+from virtboost.report.net_page import SHOWN, plan_page
 
 NETWORK = described(running="calico-mesh")
 
 
-def line(*points: tuple[int, float, bool]) -> Curves:
-    made = tuple(Point(nodes=n, value=value, extrapolated=guess) for n, value, guess in points)
-    return Curves(quantity="restart", curves=(Curve(design="calico-mesh", points=made),))
-
-
-def test_a_line_is_where_its_values_are() -> None:
-    """1 to 100 s over five decades of nodes: each factor of ten is half the height, a fifth of the width."""
-    found = chart(line((1, 1, False), (10, 10, False), (1000, 100, True)), plan(NETWORK))
-    (drawn,) = found.lines
-    assert drawn.measured == f"M0.0 {HEIGHT}.0 L{WIDTH / 5} {HEIGHT / 2}"
-    assert drawn.guessed == f"M{WIDTH / 5} {HEIGHT / 2} L{WIDTH * 3 / 5} 0.0"
-    assert drawn.letter == "A"
-    assert [drawn.x, drawn.y] == pytest.approx([WIDTH * 3 / 5, 0])
-    assert [tick.label for tick in found.up] == ["1 s", "10 s", "100 s"]
-    assert [tick.at for tick in found.up] == pytest.approx([HEIGHT, HEIGHT / 2, 0])
-    assert [tick.label for tick in found.across] == ["1", "10", "100", "1,000", "10,000", "100,000"]
-    assert found.here == pytest.approx(WIDTH * 3 / 5)
-
-
-def test_zero_is_at_the_bottom() -> None:
-    found = chart(line((1, 0, False), (10, 5, False), (100, 50, False)), plan(NETWORK))
-    assert found.lines[0].measured.startswith(f"M0.0 {HEIGHT}.0")
-
-
-def test_nothing_but_zeros_is_a_chart_too() -> None:
-    found = chart(line((1, 0, False), (10, 0, False)), plan(NETWORK))
-    assert found.lines[0].measured == f"M0.0 {HEIGHT}.0 L{WIDTH / 5} {HEIGHT}.0"
+def shown_page(network: Network) -> html.HtmlElement:
+    text = plan_page(
+        plan(network), network, curves(network, SHOWN), made_at=datetime(2026, 1, 2, tzinfo=UTC)
+    )
+    return html.fromstring(text)
 
 
 def test_curves_are_what_a_plan_says_at_its_size() -> None:
@@ -60,16 +37,9 @@ def test_curves_are_what_a_plan_says_at_its_size() -> None:
             assert sizes == sorted(set(sizes))
 
 
-def test_a_mesh_is_drawn_to_where_it_ends() -> None:
-    (scores, *_) = curves(NETWORK, SHOWN)
-    mesh = next(curve for curve in scores.curves if curve.design == "calico-mesh")
-    assert math.log10(mesh.points[-1].nodes) == pytest.approx(2, abs=1 / 12)
-
-
 def test_the_page_has_every_design_once() -> None:
     made = plan(NETWORK)
-    text = plan_page(made, curves(NETWORK, SHOWN), made_at=datetime(2026, 1, 2, tzinfo=UTC))
-    page = html.fromstring(text)
+    page = shown_page(NETWORK)
     shown = [
         "".join(map(str, row.findall("td")[1].itertext())) for row in page.findall(".//tbody/tr")
     ]
@@ -77,13 +47,27 @@ def test_the_page_has_every_design_once() -> None:
     names = [name.rstrip(" *") for name in shown]
     names += ["".join(map(str, each.itertext())).split(":")[0].split()[1] for each in out]
     assert sorted(names) == sorted(each.name for each in made.candidates)
-    assert len(page.findall(".//svg")) == 1 + len(SHOWN)
+    assert len(page.findall(".//section[@aria-labelledby='by-size']//figure")) == 1 + len(SHOWN)
+    each = page.findall(".//section[@aria-labelledby='each']//h3")
+    assert [found.text_content()[2:] for found in each] == sorted(
+        {curve.design for curve in curves(NETWORK, SHOWN)[1].curves}, key=list(DESIGNS).index
+    )
     assert len(page.findall(".//section[@aria-labelledby='move']//li")) == len(made.migration)
 
 
 def test_a_page_without_a_design() -> None:
-    network = described(wants=["userspace", "tenancy"])
-    page = plan_page(
-        plan(network), curves(network, SHOWN), made_at=datetime(2026, 1, 2, tzinfo=UTC)
-    )
-    assert "No design serves this network" in page
+    page = shown_page(described(wants=["userspace", "tenancy"]))
+    assert "No design serves this network" in page.text_content()
+    assert page.findall(".//svg") == []
+
+
+def test_every_picture_has_words() -> None:
+    page = shown_page(NETWORK)
+    (built,) = page.findall(".//svg[@aria-labelledby]")
+    named = [page.get_element_by_id(each) for each in built.get("aria-labelledby", "").split()]
+    assert [each.tag for each in named] == ["title", "desc"]
+    assert "All 8 reflectors peer with each other: 28 sessions." in named[1].text_content()
+    for figure in page.findall(".//figure[@class='chart']"):
+        assert figure.find("svg").get("aria-label")
+    labels = [each.get("aria-label") for each in page.findall(".//svg[@aria-label]")]
+    assert any("calico-mesh validated from 1 to 100 nodes" in label for label in labels)
