@@ -56,8 +56,11 @@ def grouped(nodes: int, groups: int, top: int) -> Speakers:
     return Speakers(nodes, frozenset(peers), frozenset(clients), cluster)
 
 
-def spread(speakers: Speakers, origin: int) -> Spread:
-    """Announce one route at a node; each speaker passes on its first copy, as BGP's best path."""
+def spread(speakers: Speakers, origin: int, *, all_paths: bool = False) -> Spread:
+    """Announce one route at a node; each speaker passes on its first copy, as BGP's best path.
+
+    With ``all_paths`` it passes on every copy (RFC 7911).
+    """
     neighbours: dict[int, set[int]] = {node: set() for node in range(speakers.nodes)}
     for one, other in speakers.peers:
         neighbours[one].add(other)
@@ -75,7 +78,7 @@ def spread(speakers: Speakers, origin: int) -> Spread:
             if neighbour == origin or speakers.cluster.get(neighbour) in passed:
                 continue
             paths[neighbour] += 1
-            if neighbour not in best:
+            if all_paths or neighbour not in best:
                 best.add(neighbour)
                 waiting.append((neighbour, node, passed))
     return Spread(messages, paths)

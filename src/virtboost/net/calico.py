@@ -7,7 +7,8 @@ import math
 
 from msgspec import Struct
 
-from virtboost.net import law
+from virtboost.net import ebpf, law
+from virtboost.net.datastore import DATASTORE
 from virtboost.net.description import Want
 from virtboost.net.design import Ceiling, Design, Encapsulation, Form
 from virtboost.net.figure import NOTHING, Figure, exact, published
@@ -109,6 +110,20 @@ def _scans(scale: Scale) -> Figure:
     return law.SCAN_CPU * (scale.routes / law.SCAN_S)
 
 
+def _added_paths(scale: Scale) -> Figure:
+    """Return the paths of a client of the largest group where reflectors send all that they hold.
+
+    Calico's own BIRD does (``calico-add-paths``).  A block of another group comes from each of its
+    reflectors, by each above, to each of the client's own.
+    """
+    found = reflection(scale)
+    ways = found.top or 1
+    others = scale.nodes - found.reflectors - found.top - found.clients
+    own = 1 + PAIR * (found.clients - 1) + PAIR * (1 + ways)
+    above = PAIR * found.top * found.top + PAIR * ways * (found.reflectors - PAIR)
+    return exact(scale.blocks_per_node * (own + PAIR * PAIR * ways * others + above))
+
+
 def _kernel(scale: Scale) -> Figure:
     return law.kernel_memory(scale.routes)
 
@@ -122,17 +137,22 @@ def _learning(scale: Scale, peers: int) -> Figure:
     return law.sessions_up(peers) + law.deliver_cpu(peers * scale.routes)
 
 
-COMMON: dict[str, Form] = POLICIES | {
-    "fib_routes": lambda s: exact(s.routes),
-    "neighbours": lambda s: exact(s.nodes - 1 + s.pods_per_node),
-    "flood_copies": lambda _: NOTHING,
-    "proxy_rules": lambda s: published(8, "kube-proxy") * s.services,
-    "typhas": lambda s: exact(typhas(s)),
-    "typha_connections": lambda s: exact(math.ceil(2 * s.nodes / typhas(s))),
-    "watchers": lambda s: exact(typhas(s)),
-    "watch_cpu": lambda s: law.WATCH_CPU * (2 * s.pods_per_s * typhas(s)),
-    "stream": lambda _: published(19.7, "infrabuilder"),
-}
+COMMON: dict[str, Form] = (
+    POLICIES
+    | DATASTORE
+    | {
+        "bpf_fill": ebpf.fill,
+        "fib_routes": lambda s: exact(s.routes),
+        "neighbours": lambda s: exact(s.nodes - 1 + s.pods_per_node),
+        "flood_copies": lambda _: NOTHING,
+        "proxy_rules": lambda s: published(8, "kube-proxy") * s.services,
+        "typhas": lambda s: exact(typhas(s)),
+        "typha_connections": lambda s: exact(math.ceil(2 * s.nodes / typhas(s))),
+        "watchers": lambda s: exact(typhas(s)),
+        "watch_cpu": lambda s: law.WATCH_CPU * (2 * s.pods_per_s * typhas(s)),
+        "stream": lambda _: published(19.7, "infrabuilder"),
+    }
+)
 """Of every design of Calico; a pod that starts and one that ends are an event each."""
 
 MESH = COMMON | {
@@ -175,6 +195,7 @@ GROUPED = COMMON | {
     "reflectors": lambda s: exact(reflection(s).reflectors + reflection(s).top),
     "sessions_per_reflector": lambda s: exact(_reflector_peers(s)),
     "rib_paths": lambda s: exact(_paths(s, PAIR)),
+    "added_paths": _added_paths,
     "next_hops": lambda _: exact(PAIR),
     "join_messages": _grouped_messages,
     "node_memory": lambda s: law.bird_memory(PAIR, _paths(s, PAIR)) + _kernel(s) + IDLE,
@@ -233,7 +254,7 @@ def _neighbour_ceiling(forms: dict[str, Form]) -> Ceiling:
     )
 
 
-COMMON_CEILINGS = (TESTED_CEILING, _neighbour_ceiling(COMMON))
+COMMON_CEILINGS = (TESTED_CEILING, _neighbour_ceiling(COMMON), *ebpf.CEILINGS)
 
 
 def _reflector_ceiling(forms: dict[str, Form], remedy: str) -> Ceiling:
@@ -344,7 +365,7 @@ DESIGNS = (
             routing="datastore",
             encapsulation=Encapsulation(name="vxlan", bytes=50, always=not suffix),
             forms=WITHOUT_BGP,
-            ceilings=(TESTED_CEILING, _neighbour_ceiling(WITHOUT_BGP)),
+            ceilings=(TESTED_CEILING, _neighbour_ceiling(WITHOUT_BGP), *ebpf.CEILINGS),
             unknown=(
                 *UNKNOWN,
                 "how long Felix takes to read all nodes, and its work in the place of BIRD",

@@ -82,12 +82,6 @@ OVN_SWITCHES, OVN_PORTS = 100, 2_000
 """Largest size at which the counts of OVN were found exact."""
 
 
-def kernel_memory(routes: float, entries: float = 0) -> Figure:
-    """Return the bytes of a kernel's routes, and of forwarding entries of a VXLAN device."""
-    held = (ROUTE_BYTES * routes).stretched(routes / ROUTES_MEASURED)
-    return held + (FDB_BYTES * entries).stretched(entries / ENTRIES_MEASURED) if entries else held
-
-
 def bird_memory(peers: float, paths: float) -> Figure:
     """Return the bytes of a BIRD: 908 + 21.8 peers + 0.10 paths, in kB."""
     value = (908 + 21.8 * peers + 0.10 * paths) * 1000
@@ -134,3 +128,9 @@ def _on_ladder(peers: int, column: int) -> float:
     below, above = next((pair for pair in rungs if peers <= pair[1][0]), rungs[-1])
     power = math.log(above[column] / below[column]) / math.log(above[0] / below[0])
     return float(below[column] * (peers / below[0]) ** power)
+
+
+def kernel_memory(routes: float, entries: float = 0) -> Figure:
+    """Return the bytes of a kernel's routes, and of forwarding entries of a VXLAN device."""
+    held = (ROUTE_BYTES * routes).stretched(routes / ROUTES_MEASURED)
+    return held + (FDB_BYTES * entries).stretched(entries / ENTRIES_MEASURED) if entries else held

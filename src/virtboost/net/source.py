@@ -21,6 +21,10 @@ SOURCES = {
     "kube-proxy": "8 iptables rules a service: 40,000 for 5,000, 160,000 for 20,000; besthub.dev, "
     "large-scale container networks with Kubernetes",
     "calico-mesh": "kops PR 6047, a Tigera engineer: meshes to 50-100 nodes; 5,000 with reflectors",
+    "calico-add-paths": "projectcalico/calico, bird.cfg.template: add paths on; a node of 310 in "
+    "two groups held 917 paths",
+    "calico-bpf": "projectcalico/calico at 0039c9cd, felix/config/config_params.go: sizes of maps; "
+    "felix/calc/l3_route_resolver.go: a route for each node, block and local pod",
     "calico-restart": "projectcalico/calico issue 9976: 4 minutes at 800 nodes in a mesh",
     "mirantis": "Mirantis Kubernetes Engine 3.3: above 100 nodes two reflectors at least",
     "typha-scale": "tigera/operator, pkg/common/autoscale.go: nodes / 200 + 2",
@@ -41,6 +45,8 @@ SOURCES = {
     "ovn-mtu": "Geneve with OVN's option: 58 bytes",
     "neighbours": "kops issue 4533: Linux keeps 1,024 neighbours (gc_thresh3); 60 nodes met it",
     "kubernetes": "SIG Scalability, thresholds.md: 5,000 nodes, 150,000 pods, 110 pods a node",
+    "node-heartbeat": "kubernetes/enhancements, sig-node/0009-node-heartbeat: a lease every 10 s, "
+    "an unchanged status every 5 minutes",
     "megaflows": "ovs-dev 2014: flow-limit 200,000",
     "veth-userspace": f"Open vSwitch 3.1.0, userspace datapath over veth: 0.55 Gbit/s; {_VM}",
     "infrabuilder": "InfraBuilder benchmark-k8s-cni-2024-01: 40 Gbit/s, MTU 9000, one TCP stream",

@@ -12,7 +12,7 @@ from support import reflection
 from support.networks import described
 from virtboost.net import calico, law, ovs
 from virtboost.net.figure import Figure
-from virtboost.net.plan import DESIGNS
+from virtboost.net.plan import DESIGNS, plan
 from virtboost.net.quantity import QUANTITIES
 from virtboost.net.scale import Scale, scale_of
 
@@ -81,6 +81,60 @@ def test_a_client_of_groups_holds_the_paths_of_its_pair() -> None:
     found = calico.reflection(at)
     speakers = reflection.grouped(301, found.groups, found.top)
     assert value("calico-rack-reflectors", "rib_paths", at) == held(speakers, 300) == 601
+
+
+@pytest.mark.parametrize(("groups", "top", "clients"), [(2, 0, 153), (4, 0, 20), (3, 3, 7)])
+def test_reflectors_that_send_all_they_hold(
+    groups: int, top: int, clients: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every node announces a block; groups are as large as each other."""
+    nodes = top + groups * (2 + clients)
+    speakers = reflection.grouped(nodes, groups, top)
+    paths = 1 + sum(
+        reflection.spread(speakers, origin, all_paths=True).paths[nodes - 1]
+        for origin in range(nodes - 1)
+    )
+    found = calico.Reflection(groups=groups, top=top, clients=clients)
+    monkeypatch.setattr(calico, "reflection", lambda _: found)
+    assert value("calico-rack-reflectors", "added_paths", scale(nodes)) == paths
+
+
+def test_a_real_node_held_as_many_paths() -> None:
+    """BIRD's reflectors with add paths, 310 nodes in two groups: 917, where the four have no blocks."""
+    at = scale(310, 8)
+    assert (calico.reflection(at).groups, calico.reflection(at).clients) == (2, 153)
+    reflectors = 2 * 2 + 2 * 2  # paths to blocks of its own group's, and of the other's
+    assert value("calico-rack-reflectors", "added_paths", at) - reflectors == 917
+
+
+def test_maps_of_the_ebpf_data_plane_are_as_full_as_by_hand() -> None:
+    """60,000 services of 2 endpoints: 92 % of 65,536 frontends, 46 % of 262,144 backends."""
+    at = scale_of(described(services={"count": 60_000, "endpoints": 2}))
+    found = DESIGNS["calico-reflectors"].forms["bpf_fill"](at)
+    assert found.value == pytest.approx(60_000 / 65_536)
+    assert (found.high, found.sources) == (None, ("calico-bpf",))
+    busy = scale_of(described(traffic={"connections": 256_000}))
+    assert value("calico-vxlan", "bpf_fill", busy) == 0.5
+    routed = scale(10_000, 250)
+    assert value("calico-vxlan", "bpf_fill", routed) == pytest.approx(20_030 / 262_144)
+
+
+def test_a_map_that_is_too_small_is_told() -> None:
+    found = plan(described(traffic={"connections": 600_000})).candidates
+    warnings = next(each.warnings for each in found if each.name == "calico-rack-reflectors")
+    assert any(
+        "512,000, here 600,000" in each and "bpfMapSizeConntrack" in each for each in warnings
+    )
+
+
+def test_writes_are_those_of_the_heartbeats() -> None:
+    """The enhancement: 5,000 nodes with 30 kB of status each write 30 MB a minute of it."""
+    quiet = scale(5_000, 125)
+    leases = 5_000 / 10
+    statuses = value("ovn-zones", "store_writes", quiet) - leases
+    assert statuses * 60 * 30e3 == pytest.approx(30e6)
+    churned = scale_of(described(churn={"pods_per_s": 20}))
+    assert value("ovs-vxlan", "store_writes", churned) == pytest.approx(100 + 1000 / 300 + 40)
 
 
 def check_groups(at: Scale, groups: int, top: int) -> None:
