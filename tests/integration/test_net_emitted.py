@@ -272,6 +272,21 @@ def test_commands_say_what_they_should(
     assert called.read_text().splitlines() == told
 
 
+def test_commands_set_both_families(tmp_path: Path) -> None:
+    script = written(tmp_path, **ABOVE6) / "commands.sh"
+    called = tmp_path / "called"
+    for name in ("kubectl", "sysctl"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{called}\n')
+        (tmp_path / name).chmod(0o755)
+    for word in ("neighbours", "ipv6"):
+        run(script, word, PATH=f"{tmp_path}:{PATH}")
+    assert called.read_text().splitlines() == [
+        "sysctl -w net.ipv4.neigh.default.gc_thresh3=64116",
+        "sysctl -w net.ipv6.neigh.default.gc_thresh3=64116",
+        "kubectl -n kube-system set env daemonset/calico-node IP6=autodetect FELIX_IPV6SUPPORT=true",
+    ]
+
+
 def bird(space: str, config: Path, folder: Path, address: str) -> tuple[str, ...]:
     return (
         "ip",

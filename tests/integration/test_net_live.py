@@ -54,8 +54,10 @@ class Server:
         return describe(*argv, inside=self.inside)
 
 
-def describe(*argv: str, inside: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    environment = {"PYTHONPATH": ":".join(sys.path), "PATH": PATH}
+def describe(
+    *argv: str, inside: tuple[str, ...] = (), path: str = PATH
+) -> subprocess.CompletedProcess[str]:
+    environment = {"PYTHONPATH": ":".join(sys.path), "PATH": path}
     return subprocess.run(
         [*inside, sys.executable, "-m", "virtboost", "net", "describe", "--fabric", "l2", *argv],
         capture_output=True, text=True, check=False, env=environment, timeout=120,
@@ -235,6 +237,27 @@ def test_without_kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("virtboost.transport.program.SEARCH_PATH", str(tmp_path))
     with pytest.raises(InputError, match="--kubeconfig needs kubectl: kubectl: No such file"):
         live.read_live(path, None, local_program, lambda _: None)
+
+
+def test_a_page_of_large_objects(tmp_path: Path) -> None:
+    """Images make a node's status large: 20 MB in a page, of a kubectl that says so."""
+    large = node(7, "arm64", "a")
+    large["metadata"]["annotations"] = {"filler": "x" * 20_000_000}
+    answers = {
+        "/apis": {"groups": []},
+        "/api/v1": {"resources": [{"name": "nodes"}, {"name": "pods/log"}]},
+        "/api/v1/nodes?limit=500": {"items": [large], "metadata": {"resourceVersion": "1"}},
+    }
+    for number, answer in enumerate(answers.values()):
+        (tmp_path / f"{number}.json").write_text(json.dumps(answer))
+    cases = "".join(f"*'--raw {path} '*) cat {tmp_path}/{number}.json ;;\n" for number, path in enumerate(answers))  # fmt: skip
+    (tmp_path / "kubectl").write_text(f'#!/bin/sh\ncase "$*" in\n{cases}esac\n')
+    (tmp_path / "kubectl").chmod(0o755)
+    (tmp_path / "config").write_text(CONFIG)
+    given = ("--pods", "10.244.0.0/16", "--services", "10.96.0.0/16")
+    done = describe("--kubeconfig", str(tmp_path / "config"), *given, path=f"{tmp_path}:{PATH}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "- count: 1\n" in done.stdout
 
 
 def test_an_answer_that_is_none(tmp_path: Path) -> None:

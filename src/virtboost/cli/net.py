@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -210,12 +211,13 @@ def describe(
 def _cluster(objects: Path | None, kubeconfig: Path | None, context: str | None) -> Cluster:
     from virtboost.cli.userfile import read_text
     from virtboost.net.cluster import MAX_BYTES, read_cluster
-    from virtboost.net.live import read_live
+    from virtboost.net.live import MOST_BYTES, read_live
     from virtboost.transport.program import local_program
 
     if kubeconfig is not None and objects is None:
         read_text(kubeconfig)
-        return read_live(kubeconfig, context, local_program, _tell)
+        program = partial(local_program, max_bytes=MOST_BYTES)
+        return read_live(kubeconfig, context, program, _tell)
     if objects is not None and kubeconfig is None and context is None:
         return read_cluster(read_text(objects, MAX_BYTES), str(objects))
     raise InputError("either OBJECTS.json, or --kubeconfig FILE, perhaps with --context NAME")

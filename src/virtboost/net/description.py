@@ -174,6 +174,15 @@ def _require_speakers(
         _require(inside, f"{key}: {text} is not in nodes {nodes}")
 
 
+def _require_roles(
+    reflectors: tuple[str, ...], fabric: tuple[str, ...], nodes: IPv4Network | IPv6Network
+) -> None:
+    _require_speakers("reflectors", reflectors, nodes)
+    _require_speakers("fabric", fabric, nodes)
+    both = set(reflectors) & set(fabric)
+    _require(not both, f"{min(both, default='')}: reflects to itself: reflector and fabric")
+
+
 class Ipv6(_Form, frozen=True, kw_only=True):
     """The address plan of IPv6, beside that of IPv4."""
 
@@ -193,8 +202,7 @@ class Ipv6(_Form, frozen=True, kw_only=True):
         _require(116 <= self.block <= 128, "block: from 116 to 128")
         named = [("nodes", self.nodes), *(("pods", each) for each in self.pods)]
         _require_plan(named, IPv6Network, self.block)
-        _require_speakers("reflectors", self.reflectors, self.node_network())
-        _require_speakers("fabric", self.fabric, self.node_network())
+        _require_roles(self.reflectors, self.fabric, self.node_network())
 
     def pod_networks(self) -> tuple[IPv6Network, ...]:
         """Return the pools of the pods."""
@@ -229,10 +237,7 @@ class Addresses(_Form, frozen=True, kw_only=True):
         named = [("services", self.services), ("nodes", self.nodes)]
         named += [("pods", each) for each in self.pods]
         _require_plan(named, IPv4Network, self.block)
-        _require_speakers("reflectors", self.reflectors, self.node_network())
-        _require_speakers("fabric", self.fabric, self.node_network())
-        both = set(self.reflectors) & set(self.fabric)
-        _require(not both, f"{min(both, default='')}: reflects to itself: reflector and fabric")
+        _require_roles(self.reflectors, self.fabric, self.node_network())
 
     def pod_networks(self) -> tuple[IPv4Network, ...]:
         """Return the pools of the pods."""

@@ -21,6 +21,9 @@ from virtboost.transport.source import NOT_RUN, STOPPED
 PAGE = 500
 """Objects of an answer: as many as kubectl asks for."""
 
+MOST_BYTES = 1 << 28
+"""Of an answer: half a megabyte for each object."""
+
 MOST_OBJECTS = 5_000_000
 """Of a kind; more is no cluster."""
 

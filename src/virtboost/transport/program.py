@@ -41,11 +41,11 @@ Raises ``TransportError`` where the host is lost meanwhile.
 """
 
 
-def local_program(argv: Sequence[str], limit_s: float) -> Ended:
+def local_program(argv: Sequence[str], limit_s: float, max_bytes: int = MAX_TEXT_BYTES) -> Ended:
     """Run a program of this machine; one that takes too long ends with all that it started."""
     env = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{SEARCH_PATH}"}
     try:
-        done = process.run(argv, limit_s=limit_s, max_bytes=MAX_TEXT_BYTES, env=env, group=True)
+        done = process.run(argv, limit_s=limit_s, max_bytes=max_bytes, env=env, group=True)
     except OSError as error:
         return Ended(status=NOT_RUN, stdout="", stderr=f"{argv[0]}: {error.strerror}")
     return Ended(

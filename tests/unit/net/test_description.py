@@ -61,6 +61,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (both(pods=["fd00:1::/124"]), "pods fd00:1::/124: smaller than a block"),
     (both(pods=["fd00:1::/48", "fd00:1::/64"]), "pods fd00:1::/48 and pods fd00:1::/64 overlap"),
     (both(pods=[]), "addresses.ipv6: pods: one CIDR at least"),
+    (both(reflectors=["fd00:99::1"], fabric=["fd00:99::1"]), "fd00:99::1: reflects to itself"),
     (both(block=64), "block: from 116 to 128"),
     (both(reflectors=["fd00:98::1"]), "reflectors: fd00:98::1 is not in nodes fd00:99::/64"),
     (both(fabric=["192.168.0.1"]), "addresses.ipv6: fabric: At least 3 parts expected in '192.168.0.1'"),
