@@ -31,6 +31,7 @@ from virtboost.model.host import Host
 from virtboost.model.plan import Plan
 from virtboost.model.workload import Workload
 from virtboost.net.description import Network
+from virtboost.net.drift import Drift
 from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.plan import NetPlan
 from virtboost.prove.result import Experiment
@@ -50,6 +51,7 @@ DOCUMENTS: dict[str, type] = {
     "flow-survey": Survey,
     "flow-offload": Offload,
     "net": Network,
+    "net-drift": Drift,
     "net-plan": NetPlan,
     "net-emulation": Emulation,
     "prove": Spec,
@@ -80,6 +82,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("net", "emulate"),
     ("net", "template"),
     ("net", "describe"),
+    ("net", "drift"),
 )
 """The verbs whose help is on the page of the command line."""
 

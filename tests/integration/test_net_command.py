@@ -127,3 +127,26 @@ def test_a_cluster_is_described_and_planned(tmp_path: Path) -> None:
     path.write_text(done.stdout)
     assert run("plan", str(path)).returncode == 0
     assert "give --pods CIDR" in run("describe", str(objects), "--fabric", "l2").stderr
+
+
+def test_a_cluster_is_held_against_its_plan(
+    described: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """One node of the fifty, and no pool of Calico."""
+    status = {
+        "nodeInfo": {"architecture": "arm64"},
+        "addresses": [{"type": "InternalIP", "address": "10.9.9.9"}],
+    }
+    node = {"kind": "Node", "metadata": {"name": "kp1"}, "status": status}
+    objects = tmp_path / "objects.json"
+    objects.write_text(json.dumps({"kind": "List", "items": [node]}))
+    done = run("drift", str(described("small")), str(objects), "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    document = json.loads(done.stdout)
+    assert (document["schema"], document["design"]) == ("virtboost.net-drift/1", "calico-mesh")
+    assert [each["object"] for each in document["differences"]] == [
+        *("cluster", "node kp1", "IPPool 10.244.0.0/16")
+    ]
+    done = run("drift", str(described("small")), str(objects), "--design", "calico-mash")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "calico-mash: no such design" in done.stderr

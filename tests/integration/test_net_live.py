@@ -57,9 +57,15 @@ class Server:
 def describe(
     *argv: str, inside: tuple[str, ...] = (), path: str = PATH
 ) -> subprocess.CompletedProcess[str]:
+    return run("describe", "--fabric", "l2", *argv, inside=inside, path=path)
+
+
+def run(
+    *argv: str, inside: tuple[str, ...] = (), path: str = PATH
+) -> subprocess.CompletedProcess[str]:
     environment = {"PYTHONPATH": ":".join(sys.path), "PATH": path}
     return subprocess.run(
-        [*inside, sys.executable, "-m", "virtboost", "net", "describe", "--fabric", "l2", *argv],
+        [*inside, sys.executable, "-m", "virtboost", "net", *argv],
         capture_output=True, text=True, check=False, env=environment, timeout=120,
     )  # fmt: skip
 
@@ -158,6 +164,35 @@ def test_a_cluster_is_described_as_its_dump_is(server: Server, tmp_path: Path) -
         "  - 10.244.0.0/16", "  block: 27", "as_number: 64777", "running: calico-reflectors",
     ):  # fmt: skip
         assert f"{line}\n" in alive.stdout, alive.stdout
+
+
+PLANNED = """\
+nodes: 3
+pods_per_node: 30
+services: {count: 2, endpoints: 3}
+fabric: {kind: l2}
+addresses: {pods: [10.244.0.0/16], services: 10.96.0.0/16, nodes: 192.168.3.0/24}
+"""
+
+DRIFTED = """\
+3 nodes against calico-mesh: 7 differences
+  cluster: design: calico-reflectors, planned: calico-mesh
+  IPPool 10.244.0.0/16: blockSize: 27, planned: 26
+  IPPool 10.244.0.0/16: natOutgoing: False, planned: True
+  BGPConfiguration default: asNumber: 64777, planned: 64512
+  BGPConfiguration default: nodeToNodeMeshEnabled: False, planned: True
+  BGPPeer clients: there, planned: absent
+  BGPPeer reflectors: there, planned: absent
+"""
+
+
+def test_a_cluster_is_held_against_its_plan(server: Server, tmp_path: Path) -> None:
+    dump, planned = tmp_path / "objects.json", tmp_path / "net.yaml"
+    dump.write_text(server.kubectl("get", ",".join(DUMPED), "-A", "-o", "json"))
+    planned.write_text(PLANNED)
+    alive = run("drift", str(planned), "--kubeconfig", str(server.kubeconfig), inside=server.inside)
+    assert (alive.returncode, alive.stderr, alive.stdout) == (1, "", DRIFTED)
+    assert run("drift", str(planned), str(dump)).stdout == DRIFTED
 
 
 def test_lists_are_read_page_by_page(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ NO_DESIGN = 1
 
 
 DIFFERS = 1
-"""Exit status where a network that was run is not as planned."""
+"""Exit status where a network that was run, or that runs, is not as planned."""
 
 
 class Break(StrEnum):
@@ -51,6 +51,18 @@ class Kind(StrEnum):
     L3 = "l3"
     BGP = "bgp"
     CLOUD = "cloud"
+
+
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Read them from the cluster itself, by kubectl with this access."
+    ),
+]
+
+Context = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of the kubeconfig; its current one.")
+]
 
 
 def plan(
@@ -179,15 +191,8 @@ def describe(
         ),
     ] = None,
     *,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Read them from the cluster itself, by kubectl with this access."
-        ),
-    ] = None,
-    context: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of the kubeconfig; its current one.")
-    ] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     fabric: Annotated[
         Kind, typer.Option(help="What is between the nodes; no object says it.", show_default=False)
     ],
@@ -206,6 +211,46 @@ def describe(
     text = description(cluster, fabric=fabric.value, pods=pods or (), services=services)
     sys.stdout.write(text)
     return 0
+
+
+def drift(
+    description: Annotated[
+        Path,
+        typer.Argument(
+            metavar="NET.yaml", help="The network as it was planned.", show_default=False
+        ),
+    ],
+    objects: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="OBJECTS.json",
+            help="As for describe, with felixconfigurations.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    design: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="That was built, instead of the recommended one."),
+    ] = None,
+    json: AsJson = False,
+) -> int:
+    """Hold a running cluster against its plan: size, design, Calico's resources, labels.
+
+    Exit status 1: something is not as planned.
+    """
+    from virtboost.cli.output import print_document
+    from virtboost.net.drift import drift as held
+    from virtboost.net.plan import plan as plan_network
+    from virtboost.report.net_drift import drift_lines
+
+    network = _read(description)
+    cluster = _cluster(objects, kubeconfig, context)
+    found = held(network, plan_network(network, design), cluster)
+    print_document(found, lambda width: drift_lines(found, width), json=json)
+    return DIFFERS if found.differences else 0
 
 
 def _cluster(objects: Path | None, kubeconfig: Path | None, context: str | None) -> Cluster:
@@ -268,6 +313,7 @@ add_verb(app, plan)
 add_verb(app, emulate)
 add_verb(app, template)
 add_verb(app, describe)
+add_verb(app, drift)
 
 
 @app.callback()

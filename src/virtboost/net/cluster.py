@@ -114,6 +114,8 @@ class CidrSpec(KubeObject, frozen=True, kw_only=True):
     """None: Calico's default."""
     ipip_mode: str = "Never"
     vxlan_mode: str = "Never"
+    nat_outgoing: bool = False
+    node_selector: str = "all()"
     disabled: bool = False
 
 
@@ -126,6 +128,7 @@ class ServiceCidr(KubeObject, frozen=True, kw_only=True):
 class IpPool(KubeObject, frozen=True, kw_only=True):
     """A pool of Calico."""
 
+    metadata: Metadata
     spec: CidrSpec
 
 
@@ -134,7 +137,9 @@ class BgpSpec(KubeObject, frozen=True, kw_only=True):
 
     as_number: int | None = None
     node_to_node_mesh_enabled: bool | None = None
+    node_selector: str = ""
     peer_selector: str = ""
+    peer_ip: str = msgspec.field(default="", name="peerIP")
 
 
 class BgpConfiguration(KubeObject, frozen=True, kw_only=True):
@@ -151,6 +156,26 @@ class BgpPeer(KubeObject, frozen=True, kw_only=True):
     spec: BgpSpec = BgpSpec()
 
 
+class FelixSpec(KubeObject, frozen=True, kw_only=True):
+    """Of a FelixConfiguration; None: Felix's default."""
+
+    ipip_mtu: int | None = msgspec.field(default=None, name="ipipMTU")
+    vxlan_mtu: int | None = msgspec.field(default=None, name="vxlanMTU")
+    vxlan_mtu_v6: int | None = msgspec.field(default=None, name="vxlanMTUV6")
+    wireguard_enabled: bool | None = None
+    wireguard_mtu: int | None = msgspec.field(default=None, name="wireguardMTU")
+    wireguard_enabled_v6: bool | None = msgspec.field(default=None, name="wireguardEnabledV6")
+    wireguard_mtu_v6: int | None = msgspec.field(default=None, name="wireguardMTUV6")
+    ipv6_support: bool | None = msgspec.field(default=None, name="ipv6Support")
+
+
+class FelixConfiguration(KubeObject, frozen=True, kw_only=True):
+    """What Felix is told."""
+
+    metadata: Metadata
+    spec: FelixSpec = FelixSpec()
+
+
 KINDS: dict[str, type[KubeObject]] = {
     "Node": KubeNode,
     "Pod": Pod,
@@ -160,6 +185,7 @@ KINDS: dict[str, type[KubeObject]] = {
     "IPPool": IpPool,
     "BGPConfiguration": BgpConfiguration,
     "BGPPeer": BgpPeer,
+    "FelixConfiguration": FelixConfiguration,
 }
 """Kinds that are read, by their name."""
 
@@ -245,8 +271,8 @@ def description(cluster: Cluster, *, fabric: str, pods: Sequence[str], services:
         raise InputError("no Node among the objects")
     found: dict[str, Any] = {
         "nodes": _groups(nodes),
-        "pods_per_node": max(1, math.ceil(_addressed(cluster) / len(nodes))),
-        "services": _services(cluster),
+        "pods_per_node": pods_per_node(cluster),
+        "services": services_of(cluster),
         "fabric": {"kind": fabric},
         "addresses": _addresses(cluster, nodes, pods=pods, services=services),
     }
@@ -288,11 +314,14 @@ def _rack(labels: Mapping[str, str]) -> str:
     return next((labels[label] for label in RACK_LABELS if label in labels), "")
 
 
-def _addressed(cluster: Cluster) -> int:
-    return sum(pod.addressed for pod in cluster.of(Pod))
+def pods_per_node(cluster: Cluster) -> int:
+    """Return how many pods a node has that have an address of the pods' network, on average."""
+    addressed = sum(pod.addressed for pod in cluster.of(Pod))
+    return max(1, math.ceil(addressed / len(cluster.of(KubeNode))))
 
 
-def _services(cluster: Cluster) -> dict[str, int]:
+def services_of(cluster: Cluster) -> dict[str, int]:
+    """Return how many services there are, and endpoints of one, on average."""
     count = len(cluster.of(Service))
     behind = sum(len(each.endpoints or ()) for each in cluster.of(EndpointSlice))
     return {"count": count, "endpoints": max(1, math.ceil(behind / max(1, count)))}

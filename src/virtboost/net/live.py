@@ -42,6 +42,7 @@ KINDS = {
     "IPPool": ("ippools", CALICO),
     "BGPConfiguration": ("bgpconfigurations", CALICO),
     "BGPPeer": ("bgppeers", CALICO),
+    "FelixConfiguration": ("felixconfigurations", CALICO),
 }
 """Kinds that are read, with the resource's name and the API groups that may have it."""
 

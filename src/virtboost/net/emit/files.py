@@ -20,10 +20,21 @@ def files(network: Network, made: NetPlan) -> dict[str, str]:
     Raises:
         InputError: There is none, or addresses are missing that its configuration needs.
     """
+    layout = layout_of(network, made)
+    require_addresses(layout)
+    return dict(_PLANES[layout.design.plane](layout))
+
+
+def layout_of(network: Network, made: NetPlan) -> Layout:
+    """Return the design that a plan recommends, as it is to be built.
+
+    Raises:
+        InputError: There is none.
+    """
     if made.recommendation is None:
         raise InputError("no design serves this network: nothing to write")
     design = DESIGNS[made.recommendation.design]
-    layout = Layout(
+    return Layout(
         design=design,
         network=network,
         scale=scale_of(network),
@@ -31,11 +42,14 @@ def files(network: Network, made: NetPlan) -> dict[str, str]:
         detection=next((each for each in made.detections if each.chosen), None),
         ipv6=network.addresses.ipv6,
     )
-    _require_addresses(layout)
-    return dict(_PLANES[design.plane](layout))
 
 
-def _require_addresses(layout: Layout) -> None:
+def require_addresses(layout: Layout) -> None:
+    """Hold that the addresses are named that a design's configuration needs.
+
+    Raises:
+        InputError: One is missing, or there are some too many.
+    """
     addresses, six = layout.network.addresses, layout.ipv6
     if six is None and "ipv6" in layout.network.wants:
         raise InputError("addresses.ipv6: not there, and ipv6 is among wants")
