@@ -23,6 +23,10 @@ SUBNET6 = 64
 """Prefix length of a node's subnet of IPv6 (``node-subnet6``)."""
 
 
+A_BILLION = 1_000_000_000
+"""Nodes, where there is room for more: IPv6 has numbers that JSON has not."""
+
+
 class AddressPlan(Struct, frozen=True, kw_only=True):
     """How a design hands addresses out."""
 
@@ -34,7 +38,7 @@ class AddressPlan(Struct, frozen=True, kw_only=True):
     addresses_per_node: int
     """In use at once: pods, pods that end and still have theirs, a tunnel's."""
     capacity: int
-    """Nodes that there is room for."""
+    """Nodes that there is room for, to a billion."""
     used_ratio: float
     """Of what the nodes claim, in use."""
     exhausted_in_days: float | None
@@ -69,7 +73,7 @@ def _plan(
 ) -> AddressPlan:
     needed, bits = network.addresses_per_node, pools[0].max_prefixlen - prefix
     units, borrowed = (blocks_of(needed, bits), MOST_BLOCKS) if blocks else (1, 0)
-    capacity = prefixes_in(pools, prefix) // units
+    capacity = min(A_BILLION, prefixes_in(pools, prefix) // units)
     return AddressPlan(
         unit="block" if blocks else "subnet",
         prefix=prefix,

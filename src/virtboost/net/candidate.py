@@ -125,14 +125,19 @@ def excess(
         elif figure.value > ceiling.limit:
             soft.append(_told(ceiling, figure))
         elif figure.high is None or figure.high > ceiling.limit:
-            soft.append(f"perhaps {_told(ceiling, figure)}")
+            soft.append(f"perhaps {_told(ceiling, figure, sure=False)}")
     return tuple(hard), tuple(soft)
 
 
-def _told(ceiling: Ceiling, figure: Figure) -> str:
+def _told(ceiling: Ceiling, figure: Figure, *, sure: bool = True) -> str:
+    """Return a ceiling and what there is; where that is not sure, how much there may be."""
     source = f" ({ceiling.source})" if ceiling.source else ""
     remedy = f"; cure: {ceiling.remedy}" if ceiling.remedy else ""
     limit, here = (quantity.amount(each, ceiling.unit) for each in (ceiling.limit, figure.value))
+    if not sure and figure.high is None:
+        here = f"at least {quantity.amount(figure.low, ceiling.unit)}, and nobody measured the rest"
+    elif not sure and figure.high is not None:
+        here += f", to {quantity.amount(figure.high, ceiling.unit)}"
     return f"{ceiling.what}: {limit}, here {here}{source}{remedy}"
 
 

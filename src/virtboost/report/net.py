@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from virtboost.net.addressing import AddressPlan
+from virtboost.net.addressing import A_BILLION, AddressPlan
 from virtboost.net.candidate import Candidate
 from virtboost.net.compare import Span
 from virtboost.net.failure import Detection
@@ -194,6 +194,8 @@ def _units(plan: AddressPlan) -> str:
         used += f", {plan.used_ratio:.0%}"
     text = f"each node gets {plan.units_per_node} x /{plan.prefix} ({used})"
     text += f"; room for {plan.capacity:,} nodes"
+    if plan.capacity == A_BILLION:
+        text += " and more"
     if plan.exhausted_in_days is not None:
         text += f", exhausted in {plan.exhausted_in_days:,.0f} days of this growth"
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -142,12 +143,14 @@ def test_names_of_designs_are_their_own() -> None:
 
 
 def test_nodes_get_blocks_or_subnets_of_ipv6() -> None:
-    """By hand: 31 addresses are one block of 64; a /48 has 2^74 of /122 and 65,536 of /64."""
+    """By hand: 31 addresses are one block of 64; a /48 has 2^74 of /122 and 65,536 of /64.
+    Nobody counts beyond a billion, and JSON cannot."""
     changes = {"wants": ["ipv6"], **both()}
     found = {each.name: each.ipv6 for each in plan(described(**changes)).candidates}
     blocks, subnets = found["calico-reflectors"], found["ovn-zones"]
     assert blocks is not None and subnets is not None
     assert (blocks.unit, blocks.prefix, blocks.units_per_node) == ("block", 122, 1)
-    assert (blocks.capacity, blocks.borrowed_beyond) == (1 << 74, 1280)
+    assert (blocks.capacity, blocks.borrowed_beyond) == (1_000_000_000, 1280)
     assert (subnets.unit, subnets.prefix, subnets.capacity) == ("subnet", 64, 65_536)
     assert plan(described()).candidates[0].ipv6 is None
+    assert json.loads(to_json(plan(described(**changes))))["candidates"][0]["ipv6"]["prefix"] == 122

@@ -473,4 +473,14 @@ def test_a_figure_that_may_be_above_a_limit_is_a_warning() -> None:
     assert restart.value < 3 < (restart.high or 0)
     hard, soft = excess(design, network, scale)
     assert hard == ()
-    assert any(each.startswith("perhaps limits.convergence_s: 3 s") for each in soft)
+    assert "perhaps limits.convergence_s: 3 s, here 2.15 s, to 3.85 s" in soft
+
+
+def test_a_limit_that_nobody_can_hold_a_design_to_says_so() -> None:
+    design, _ = declared("calico-vxlan")
+    network = described(limits={"convergence_s": 30})
+    _, soft = excess(design, network, scale_of(network))
+    (told,) = (each for each in soft if "convergence_s" in each)
+    assert told == (
+        "perhaps limits.convergence_s: 30 s, here at least 0.066 s, and nobody measured the rest"
+    )
