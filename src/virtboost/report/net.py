@@ -23,6 +23,11 @@ COLUMNS = {
 }
 """Head and factor of the columns, by quantity; the ratio to what was tested is told as words."""
 
+DETECTION_HEADS = (
+    "", "notices by", "GR", "dead node", "restart", "CPU", "false/day", "lost/day"
+)  # fmt: skip
+"""Of the ways to notice a failure."""
+
 DECADES = 5
 """Of nodes in the picture: 1 to 100,000."""
 
@@ -219,8 +224,7 @@ def _failures(detections: Sequence[Detection], width: int) -> Iterator[str]:
         return
     yield ""
     yield "a node dies, or a daemon restarts (GR: graceful restart keeps its routes):"
-    heads = ("", "notices by", "GR", "dead node", "restart", "CPU", "false/day", "lost/day")
-    rows = [heads, *map(_detection_row, detections)]
+    rows = [DETECTION_HEADS, *map(detection_row, detections)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.rjust(columns) for cell, columns in zip(row, widths, strict=True))
@@ -234,7 +238,8 @@ def _failures(detections: Sequence[Detection], width: int) -> Iterator[str]:
     )
 
 
-def _detection_row(each: Detection) -> tuple[str, ...]:
+def detection_row(each: Detection) -> tuple[str, ...]:
+    """Return the cells of a way to notice a failure, as ``DETECTION_HEADS`` has them."""
     seconds = each.interval_ms / 1000
     way = f"hold {seconds:g} s"
     if each.by == "bfd":

@@ -13,7 +13,7 @@ from virtboost.net.description import Network
 from virtboost.net.plan import DESIGNS, NetPlan
 from virtboost.net.topology import topology
 from virtboost.report.html import environment, source
-from virtboost.report.net import COLUMNS, brief
+from virtboost.report.net import COLUMNS, DETECTION_HEADS, brief, detection_row
 from virtboost.report.net_chart import chart, colours, letters, panels
 from virtboost.report.net_topology import draw
 
@@ -46,6 +46,8 @@ def plan_page(
                 (each, [brief(each.quantities.get(key), by) for key, (_, by) in COLUMNS.items()])
                 for each in fit
             ],
+            failures=[*map(detection_row, plan.detections)],
+            failure_heads=DETECTION_HEADS[1:],
             drawn={curve.design for each in lines for curve in each.curves if curve.points},
             letters=letters(plan),
             colours=colours(plan),

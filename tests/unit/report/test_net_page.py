@@ -41,7 +41,8 @@ def test_the_page_has_every_design_once() -> None:
     made = plan(NETWORK)
     page = shown_page(NETWORK)
     shown = [
-        "".join(map(str, row.findall("td")[1].itertext())) for row in page.findall(".//tbody/tr")
+        "".join(map(str, row.findall("td")[1].itertext()))
+        for row in page.findall(".//section[@aria-labelledby='side']//tbody/tr")
     ]
     out = page.findall(".//section[@aria-labelledby='out']//li")
     names = [name.rstrip(" *") for name in shown]
@@ -53,6 +54,16 @@ def test_the_page_has_every_design_once() -> None:
         {curve.design for curve in curves(NETWORK, SHOWN)[1].curves}, key=list(DESIGNS).index
     )
     assert len(page.findall(".//section[@aria-labelledby='move']//li")) == len(made.migration)
+
+
+def test_the_page_says_how_failures_are_noticed() -> None:
+    made = plan(NETWORK)
+    rows = shown_page(NETWORK).findall(".//section[@aria-labelledby='failures']//tbody/tr")
+    assert len(rows) == len(made.detections) == 12
+    (bold,) = (row for row in rows if row.find(".//strong") is not None)
+    assert [each.chosen for each in made.detections].index(True) == rows.index(bold)
+    cells = [cell.text_content() for cell in rows[2].findall("td")]
+    assert cells[:3] == ["hold 90 s", "off", "37.5-90"]
 
 
 def test_a_page_without_a_design() -> None:
