@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +15,11 @@ import pytest
 
 from support.daemon import PATH, ask, need, running, succeeds
 from support.networks import IPV6, PLAIN, described
-from virtboost.net.emit.files import files
+from virtboost.net.calico import Reflection
+from virtboost.net.emit import bird as emit_bird
+from virtboost.net.emit import layout
+from virtboost.net.emit.files import files, layout_of
+from virtboost.net.emit.layout import reflectors
 from virtboost.net.mtu import mtu
 from virtboost.net.plan import DESIGNS, plan
 
@@ -443,6 +448,52 @@ def test_a_running_network_has_what_the_closed_forms_say(tmp_path: Path) -> None
         assert sum(map(established, (*clients, *REFLECTORS))) == 2 * planned["sessions"].value
 
 
+TOP, PAIRS = [f"10.99.0.{n}" for n in (1, 2, 3)], [f"10.99.0.{n}" for n in (4, 5, 6, 7)]
+
+
+def test_reflectors_that_send_all_they_hold_below_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three above two pairs, with add paths as Calico's: a block of the other group comes twelve times."""
+    need("bird", "birdc", "ip")
+    monkeypatch.setattr(layout, "reflection", lambda _: Reflection(groups=2, top=3, clients=2))
+    addresses = FEW["addresses"] | {"reflectors": [*TOP, *PAIRS]}
+    network = described(**(FEW | {"nodes": [{"count": 11}], "addresses": addresses}))
+    whole = layout_of(network, plan(network, "calico-rack-reflectors"))
+    found = reflectors(whole)
+    clients = {"10.99.0.21": 1, "10.99.0.22": 1, "10.99.0.23": 2, "10.99.0.24": 2}
+    configs = {own.address: emit_bird.reflector(whole, own) for own in found}
+    for address, group in clients.items():
+        text = emit_bird.node(whole, tuple(own for own in found if own.group == group))
+        configs[address] = text.replace('include "own.conf";', f"define OWN = {address};")
+    with ExitStack() as stack:
+        spaces = stack.enter_context(namespaces(list(configs)))
+        for number, address in enumerate(clients):
+            inside(spaces[address], "ip", "route", "add", "blackhole", f"10.244.{number}.0/26")
+        for address, text in configs.items():
+            path = tmp_path / f"{address}.conf"
+            path.write_text(
+                text.replace("import filter pods;", "import filter pods; add paths on;")
+            )
+            argv = bird(spaces[address], path, tmp_path, address)
+            ready = succeeds("birdc", "-s", control(tmp_path, address), "show", "status")
+            stack.enter_context(running(argv, log=tmp_path / f"{address}.log", ready=ready))
+
+        def paths(number: int) -> int:
+            asked = ("show", "route", "where", f"net = 10.244.{number}.0/26", "count")
+            shown = ask("birdc", "-s", control(tmp_path, "10.99.0.21"), *asked)
+            counted = re.search(r"(\d+) of \d+ routes", shown)
+            assert counted, shown
+            return int(counted[1])
+
+        def counts() -> list[int]:
+            return [paths(number) for number in range(4)]
+
+        wait(lambda: counts() == [1, 2, 12, 12], told=counts)
+        time.sleep(2)
+        assert counts() == [1, 2, 12, 12]
+
+
 @contextmanager
 def namespaces(addresses: list[str]) -> Iterator[dict[str, str]]:
     """Make a namespace for each address, on one bridge; remove all of them at the end."""
@@ -489,10 +540,10 @@ def inside(space: str, *argv: str) -> str:
     return ask("ip", "netns", "exec", space, *argv)
 
 
-def wait(holds: Any, limit_s: float = 30) -> None:
+def wait(holds: Any, limit_s: float = 30, told: Any = lambda: "did not come true") -> None:
     end = time.monotonic() + limit_s
     while not holds():
-        assert time.monotonic() < end, "did not come true"
+        assert time.monotonic() < end, told()
         time.sleep(0.2)
 
 
