@@ -8,7 +8,7 @@ import math
 from msgspec import Struct
 
 from virtboost.net import ebpf, law
-from virtboost.net.datastore import DATASTORE
+from virtboost.net.datastore import store_writes
 from virtboost.net.description import Want
 from virtboost.net.design import Ceiling, Design, Encapsulation, Form
 from virtboost.net.figure import NOTHING, Figure, exact, published
@@ -137,22 +137,19 @@ def _learning(scale: Scale, peers: int) -> Figure:
     return law.sessions_up(peers) + law.deliver_cpu(peers * scale.routes)
 
 
-COMMON: dict[str, Form] = (
-    POLICIES
-    | DATASTORE
-    | {
-        "bpf_fill": ebpf.fill,
-        "fib_routes": lambda s: exact(s.routes),
-        "neighbours": lambda s: exact(s.nodes - 1 + s.pods_per_node),
-        "flood_copies": lambda _: NOTHING,
-        "proxy_rules": lambda s: published(8, "kube-proxy") * s.services,
-        "typhas": lambda s: exact(typhas(s)),
-        "typha_connections": lambda s: exact(math.ceil(2 * s.nodes / typhas(s))),
-        "watchers": lambda s: exact(typhas(s)),
-        "watch_cpu": lambda s: law.WATCH_CPU * (2 * s.pods_per_s * typhas(s)),
-        "stream": lambda _: published(19.7, "infrabuilder"),
-    }
-)
+COMMON: dict[str, Form] = POLICIES | {
+    "fib_routes": lambda s: exact(s.routes),
+    "neighbours": lambda s: exact(s.nodes - 1 + s.pods_per_node),
+    "flood_copies": lambda _: NOTHING,
+    "proxy_rules": lambda s: published(8, "kube-proxy") * s.services,
+    "typhas": lambda s: exact(typhas(s)),
+    "typha_connections": lambda s: exact(math.ceil(2 * s.nodes / typhas(s))),
+    "watchers": lambda s: exact(typhas(s)),
+    "watch_cpu": lambda s: law.WATCH_CPU * (2 * s.pods_per_s * typhas(s)),
+    "stream": lambda _: published(19.7, "infrabuilder"),
+    "bpf_fill": ebpf.fill,
+    "store_writes": store_writes,
+}
 """Of every design of Calico; a pod that starts and one that ends are an event each."""
 
 MESH = COMMON | {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from virtboost.net.design import Form
 from virtboost.net.figure import Figure, exact, published
 from virtboost.net.scale import Scale
 
@@ -11,13 +10,10 @@ LEASE_S, STATUS_S = 10, 300
 (``node-heartbeat``)."""
 
 
-def writes(scale: Scale) -> Figure:
+def store_writes(scale: Scale) -> Figure:
     """Return the writes each second: nodes' heartbeats; a pod's beginning and its end.
 
     A pod's own status, its endpoints and what the network keeps of it come on top.
     """
     heartbeats = published(scale.nodes * (1 / LEASE_S + 1 / STATUS_S), "node-heartbeat")
     return (heartbeats + exact(2 * scale.pods_per_s)).without_end()
-
-
-DATASTORE: dict[str, Form] = {"store_writes": writes}

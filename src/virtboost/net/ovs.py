@@ -8,7 +8,7 @@ import math
 from msgspec import structs
 
 from virtboost.net import law
-from virtboost.net.datastore import DATASTORE
+from virtboost.net.datastore import store_writes
 from virtboost.net.design import Ceiling, Design, Encapsulation, Form
 from virtboost.net.figure import NOTHING, Figure, exact, measured, published
 from virtboost.net.policy import POLICIES
@@ -108,16 +108,13 @@ ANTREA_IDLE = published(540e6, "infrabuilder")
 OVN_IDLE = published(267e6, "infrabuilder")
 """Of Kube-OVN."""
 
-COMMON: dict[str, Form] = (
-    POLICIES
-    | DATASTORE
-    | {
-        "tunnels_per_node": lambda s: exact(s.nodes - 1),
-        "flood_copies": lambda s: exact(s.nodes - 1),
-        "megaflows": _megaflows,
-        "node_cpu": lambda s: law.UPCALL_CPU * s.connections_per_s,
-    }
-)
+COMMON: dict[str, Form] = POLICIES | {
+    "tunnels_per_node": lambda s: exact(s.nodes - 1),
+    "flood_copies": lambda s: exact(s.nodes - 1),
+    "megaflows": _megaflows,
+    "node_cpu": lambda s: law.UPCALL_CPU * s.connections_per_s,
+    "store_writes": store_writes,
+}
 
 BY_CONTROLLER = COMMON | {
     "openflow_rules": _antrea_rules,
