@@ -25,7 +25,7 @@ NO_DESIGN = 1
 
 
 DIFFERS = 1
-"""Exit status where a network that was run, or that runs, is not as planned."""
+"""Exit status where a network that was run is not as planned."""
 
 
 class Break(StrEnum):
