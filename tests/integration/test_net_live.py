@@ -20,7 +20,7 @@ import pytest
 from support.daemon import PATH, need, running
 from virtboost.errors import BadAnswer, CommandFailed, InputError
 from virtboost.net import live
-from virtboost.net.cluster import Pod
+from virtboost.net.cluster import FelixConfiguration, Pod
 from virtboost.transport.program import Ended, local_program
 
 PEER = Path(__file__).parents[2].parent / "shared" / "peers" / "kubernetes" / "up.sh"
@@ -100,7 +100,12 @@ def calico(kind: str, name: str, **spec: Any) -> Object:
     return {"apiVersion": "crd.projectcalico.org/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}  # fmt: skip
 
 
-RESOURCES = {"ippools": "IPPool", "bgpconfigurations": "BGPConfiguration", "bgppeers": "BGPPeer"}
+RESOURCES = {
+    "ippools": "IPPool",
+    "bgpconfigurations": "BGPConfiguration",
+    "bgppeers": "BGPPeer",
+    "felixconfigurations": "FelixConfiguration",
+}
 
 OBJECTS: tuple[Object, ...] = (
     node(1, "arm64", "a"), node(2, "arm64", "b"), node(3, "amd64", "a"),
@@ -109,6 +114,7 @@ OBJECTS: tuple[Object, ...] = (
     {"apiVersion": "discovery.k8s.io/v1beta1", "kind": "EndpointSlice", "metadata": {"name": "web-1", "namespace": "default"}, "addressType": "IPv4", "endpoints": [{"addresses": [f"10.244.0.{n}"]} for n in range(1, 6)], "ports": []},
     calico("IPPool", "pods-1", cidr="10.244.0.0/16", blockSize=27, ipipMode="Never", vxlanMode="Never"),
     calico("BGPConfiguration", "default", asNumber=64777, nodeToNodeMeshEnabled=False),
+    calico("FelixConfiguration", "default", bpfEnabled=False),
     calico("BGPPeer", "clients", nodeSelector="!has(rr)", peerSelector="has(rr)"),
     calico("BGPPeer", "reflectors", nodeSelector="has(rr)", peerSelector="has(rr)"),
 )  # fmt: skip
@@ -196,14 +202,21 @@ def test_a_cluster_is_held_against_its_plan(server: Server, tmp_path: Path) -> N
 
 
 def test_lists_are_read_page_by_page(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = live.read_live(server.kubeconfig, "x", server.program, lambda _: None)
+    whole = live.read_live(server.kubeconfig, "x", live.KINDS, server.program, lambda _: None)
     monkeypatch.setattr(live, "PAGE", 4)
     told: list[str] = []
-    paged = live.read_live(server.kubeconfig, None, server.program, told.append)
+    paged = live.read_live(server.kubeconfig, None, live.KINDS, server.program, told.append)
     assert paged == whole
     assert len(paged.of(Pod)) == 14
+    assert paged.of(FelixConfiguration)
+    described = live.read_live(
+        server.kubeconfig, None, live.TO_DESCRIBE, server.program, told.append
+    )
+    assert described.objects == tuple(
+        each for each in paged.objects if not isinstance(each, FelixConfiguration)
+    )
     counts = [line.rpartition(" ")[2] for line in told if line.startswith("/api/v1/pods")]
-    assert counts == ["4", "8", "12", "14"]
+    assert counts == 2 * ["4", "8", "12", "14"]
 
 
 def test_what_may_not_be_read_is_told(server: Server, tmp_path: Path) -> None:
@@ -218,7 +231,7 @@ def test_what_may_not_be_read_is_told(server: Server, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
     assert "Unauthorized" in done.stderr or "must be logged in" in done.stderr
     with pytest.raises(CommandFailed, match="kubectl failed with status 1"):
-        live.read_live(path, None, server.program, lambda _: None)
+        live.read_live(path, None, live.KINDS, server.program, lambda _: None)
 
 
 CONFIG = """\
@@ -271,7 +284,7 @@ def test_without_kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("virtboost.transport.program.SEARCH_PATH", str(tmp_path))
     with pytest.raises(InputError, match="--kubeconfig needs kubectl: kubectl: No such file"):
-        live.read_live(path, None, local_program, lambda _: None)
+        live.read_live(path, None, live.KINDS, local_program, lambda _: None)
 
 
 def test_a_page_of_large_objects(tmp_path: Path) -> None:
@@ -302,4 +315,4 @@ def test_an_answer_that_is_none(tmp_path: Path) -> None:
         return Ended(status=0, stdout="<html>" if "--raw" in argv else "{}", stderr="")
 
     with pytest.raises(BadAnswer, match="/apis is no answer of Kubernetes"):
-        live.read_live(tmp_path / "kubeconfig", None, program, lambda _: None)
+        live.read_live(tmp_path / "kubeconfig", None, live.KINDS, program, lambda _: None)

@@ -15,6 +15,8 @@ from virtboost.cli.hosts import AsJson
 from virtboost.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from virtboost.net.cluster import Cluster
     from virtboost.net.description import Network
     from virtboost.net.plan import NetPlan
@@ -206,8 +208,9 @@ def describe(
 ) -> int:
     """Describe a running cluster's network from its objects, to plan with."""
     from virtboost.net.cluster import description
+    from virtboost.net.live import TO_DESCRIBE
 
-    cluster = _cluster(objects, kubeconfig, context)
+    cluster = _cluster(objects, kubeconfig, context, TO_DESCRIBE)
     text = description(cluster, fabric=fabric.value, pods=pods or (), services=services)
     sys.stdout.write(text)
     return 0
@@ -243,17 +246,20 @@ def drift(
     """
     from virtboost.cli.output import print_document
     from virtboost.net.drift import drift as held
+    from virtboost.net.live import KINDS
     from virtboost.net.plan import plan as plan_network
     from virtboost.report.net_drift import drift_lines
 
     network = _read(description)
-    cluster = _cluster(objects, kubeconfig, context)
+    cluster = _cluster(objects, kubeconfig, context, KINDS)
     found = held(network, plan_network(network, design), cluster)
     print_document(found, lambda width: drift_lines(found, width), json=json)
     return DIFFERS if found.differences else 0
 
 
-def _cluster(objects: Path | None, kubeconfig: Path | None, context: str | None) -> Cluster:
+def _cluster(
+    objects: Path | None, kubeconfig: Path | None, context: str | None, kinds: Collection[str]
+) -> Cluster:
     from virtboost.cli.userfile import read_text
     from virtboost.net.cluster import MAX_BYTES, read_cluster
     from virtboost.net.live import MOST_BYTES, read_live
@@ -262,7 +268,7 @@ def _cluster(objects: Path | None, kubeconfig: Path | None, context: str | None)
     if kubeconfig is not None and objects is None:
         read_text(kubeconfig)
         program = partial(local_program, max_bytes=MOST_BYTES)
-        return read_live(kubeconfig, context, program, _tell)
+        return read_live(kubeconfig, context, kinds, program, _tell)
     if objects is not None and kubeconfig is None and context is None:
         return read_cluster(read_text(objects, MAX_BYTES), str(objects))
     raise InputError("either OBJECTS.json, or --kubeconfig FILE, perhaps with --context NAME")

@@ -5,7 +5,7 @@ Source: Kubernetes API concepts: discovery, and lists in pages (``limit``, ``con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlencode
@@ -44,7 +44,10 @@ KINDS = {
     "BGPPeer": ("bgppeers", CALICO),
     "FelixConfiguration": ("felixconfigurations", CALICO),
 }
-"""Kinds that are read, with the resource's name and the API groups that may have it."""
+"""Kinds that can be read, with the resource's name and the API groups that may have it."""
+
+TO_DESCRIBE = tuple(kind for kind in KINDS if kind != "FelixConfiguration")
+"""Kinds that a description comes from."""
 
 Form = TypeVar("Form")
 
@@ -117,13 +120,18 @@ class _Server(NamedTuple):
 
 
 def read_live(
-    kubeconfig: Path, context: str | None, program: Program, tell: Callable[[str], None]
+    kubeconfig: Path,
+    context: str | None,
+    kinds: Collection[str],
+    program: Program,
+    tell: Callable[[str], None],
 ) -> Cluster:
-    """Read a cluster's nodes, pods, services and what there is of Calico.
+    """Read what a cluster has of some kinds of objects.
 
     Args:
         kubeconfig: Where the cluster is, and who asks.
         context: One of its contexts; None: its current one.
+        kinds: Of ``KINDS``.
         program: What runs kubectl.
         tell: Takes a line on how far it is.
 
@@ -134,7 +142,7 @@ def read_live(
     """
     server = _Server(kubeconfig, context, program)
     server.require_access()
-    places = tuple(_places(server))
+    places = tuple(each for each in _places(server) if each[0] in kinds)
     return Cluster(
         objects=tuple(found for kind, path in places for found in _all(server, kind, path, tell))
     )
