@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lab.acpi import pptt, srat
@@ -23,6 +23,22 @@ PROGRAMS = (
 )
 
 _LIBRARIES = ("lib", "usr/lib", "lib64")
+_NO_LIBRARIES = frozenset(("gconv", "perl", "perl5", "perl-base"))
+"""Folders whose shared objects only programs want that no machine has."""
+
+SWITCH_MODULES = (
+    *("openvswitch", "vport_vxlan", "nf_conntrack_netlink"),
+    *("veth", "sch_ingress", "cls_bpf"),
+)
+
+SWITCH_PROGRAMS = (
+    *("usr/sbin/ovsdb-server", "usr/lib/openvswitch-switch/ovs-vswitchd"),
+    *("usr/bin/ovs-vsctl", "usr/bin/ovs-ofctl", "usr/bin/ovs-appctl", "usr/bin/ovsdb-tool"),
+    *("usr/share/openvswitch/vswitch.ovsschema", "bin/ip", "sbin/tc", "usr/bin/python3.11"),
+)
+
+PYTHON = "usr/lib/python3.11"
+"""Folder of its standard library."""
 
 INITTAB = """\
 ::sysinit:/etc/init.d/rcS
@@ -62,11 +78,11 @@ def initrd(machine: Machine, root: Path, public_key: str) -> bytes:
     archive.folder("root/.ssh", 0o700)
     archive.file("root/.ssh/authorized_keys", f"{public_key}\n".encode(), 0o600)
     archive.folder("var/lib")
-    for program in PROGRAMS:
+    for program in (*PROGRAMS, *(_switch(root) if machine.switch else ())):
         archive.copy(program, root / program)
     for library in _libraries(root):
         archive.copy(str(library.relative_to(root)), library)
-    modules = list(_modules(root))
+    modules = list(_modules(root, (*MODULES, *(SWITCH_MODULES if machine.switch else ()))))
     for module in modules:
         archive.copy(module, root / module)
     archive.file("lib/modules/order", "".join(f"/{module}\n" for module in modules).encode())
@@ -88,18 +104,25 @@ def _libraries(root: Path) -> Iterator[Path]:
     """Yield the shared libraries, and the loader, of the programs."""
     for folder in _LIBRARIES:
         for path in sorted((root / folder).rglob("*.so*")):
-            if "/gconv/" not in str(path) and not path.is_dir():
+            if not _NO_LIBRARIES.intersection(path.parts) and not path.is_dir():
                 yield path
 
 
-def _modules(root: Path) -> Iterator[str]:
+def _switch(root: Path) -> Iterator[str]:
+    """Yield the files of Open vSwitch and of Python."""
+    yield from SWITCH_PROGRAMS
+    for path in sorted((root / PYTHON).rglob("*.py")):
+        yield str(path.relative_to(root))
+
+
+def _modules(root: Path, wanted: Iterable[str]) -> Iterator[str]:
     """Yield the files of the modules, each after those that it needs."""
     folder = f"lib/modules/{kernel_release(root)}"
     lines = (root / folder / "modules.dep").read_text().splitlines()
     needs = {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
     files = {Path(name).name.partition(".")[0].replace("-", "_"): name for name in needs}
     done: dict[str, None] = {}
-    for module in MODULES:
+    for module in wanted:
         file = files.get(module)
         if file is not None:  # others are built in
             done.update(dict.fromkeys([*reversed(needs[file]), file]))

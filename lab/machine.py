@@ -40,6 +40,8 @@ class Machine:
     node_memory_mib: int
     distances: tuple[tuple[int, ...], ...]
     devices: tuple[Device, ...]
+    switch: bool = False
+    """Whether it has Open vSwitch with its modules, iproute2 and Python."""
 
     @property
     def nodes(self) -> int:
@@ -104,6 +106,19 @@ MACHINES = {
             node_memory_mib=512,
             distances=KUNPENG_SLIT,
             devices=_FAR_APART,
+        ),
+        Machine(
+            name="taishan-4",
+            arch="aarch64",
+            title="One CPU cluster of it, with Open vSwitch",
+            sockets=1,
+            dies=1,
+            clusters=1,
+            cores=4,
+            node_memory_mib=1024,
+            distances=((10,),),
+            devices=(Device(kind="nic", node_id=0),),
+            switch=True,
         ),
         Machine(
             name="x86-16",

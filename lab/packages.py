@@ -22,6 +22,9 @@ PROGRAMS = ("busybox-static", "dropbear-bin", "ethtool", "qemu-guest-agent")
 ORACLES = ("util-linux", "pciutils", "hwloc-nox", "numactl")
 """What else tells of a machine: the recordings are compared with it."""
 
+SWITCH = ("openvswitch-switch", "libbpf1", "iproute2", "python3")
+"""What machines with Open vSwitch run besides."""
+
 FIRMWARE = "qemu-efi-aarch64"
 
 
@@ -42,7 +45,7 @@ def unpacked(arch: str) -> Path:
         LabError: A program is missing here, or a package cannot be fetched.
     """
     folder = cache() / arch
-    wanted = " ".join((*PROGRAMS, *ORACLES, FIRMWARE))
+    wanted = " ".join((*PROGRAMS, *ORACLES, *SWITCH, FIRMWARE))
     there = folder / "unpacked"
     with _held(folder):
         if not there.exists() or there.read_text() != wanted:
@@ -78,7 +81,7 @@ def _fetch(folder: Path, architecture: str) -> None:
     options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
     run(["apt-get", *options, "update"])
     install = ["install", "--yes", "--no-install-recommends", "--download-only"]
-    run(["apt-get", *options, *install, *PROGRAMS, *ORACLES])
+    run(["apt-get", *options, *install, *PROGRAMS, *ORACLES, *SWITCH])
     depends = run(["apt-cache", *options, "depends", f"linux-image-{architecture}"])
     kernel = next(line.split()[1] for line in depends.splitlines() if "Depends: linux-" in line)
     alone = [kernel, *([FIRMWARE] if architecture == "arm64" else [])]

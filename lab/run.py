@@ -17,7 +17,7 @@ from lab.packages import FIRMWARE, LabError, kernel_release, run, unpacked
 
 STATE_MIB, DISK_MIB = 128, 64
 
-_HOST_KEY = re.compile(r"^lab: (ssh-ed25519 \S+)", re.MULTILINE)
+_HOST_KEY = re.compile(r"lab: (ssh-ed25519 \S+) ")
 
 _CONFIG = """\
 Host {name}
