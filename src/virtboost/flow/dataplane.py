@@ -1,12 +1,12 @@
 """The data plane in the kernel: objects loaded through libbpf, maps written and read.
 
-Nothing is pinned: programs and maps go with the last descriptor of this process.
+Nothing is pinned: programs and maps go with the last descriptor of this process, but for filters
+of clsact below Linux 6.6.
 """
 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import errno
 import os
 from collections.abc import Iterator
@@ -15,11 +15,16 @@ from types import TracebackType
 
 from virtboost.errors import InputError, TransportError
 from virtboost.flow.abi import Control, Entry, Key, State
+from virtboost.flow.clsact import Filter, filtered
 
 OBJECTS = Path(__file__).with_name("bpf")
 
 HOOKS = {"xdp": 37, "tc": 46}
 """Programs, and where they go: BPF_XDP and BPF_TCX_INGRESS of ``enum bpf_attach_type``."""
+
+
+LIBRARY = "libbpf.so.1"
+"""Of libbpf 1.0 and later, as the loader of programs finds it."""
 
 
 class NotLoaded(TransportError):
@@ -32,12 +37,13 @@ def libbpf() -> ctypes.CDLL:
     Raises:
         InputError: There is none, or one whose errors have another form.
     """
-    name = ctypes.util.find_library("bpf")
-    if name is None:
-        raise InputError("libbpf is missing: apt-get install libbpf1, or your system's package")
-    library = ctypes.CDLL(name, use_errno=True)
-    if not hasattr(library, "libbpf_major_version") or library.libbpf_major_version() < 1:
-        raise InputError(f"{name} is too old: the data plane needs libbpf 1.0 or later")
+    try:
+        library = ctypes.CDLL(LIBRARY, use_errno=True)
+    except OSError:
+        raise InputError(
+            f"{LIBRARY} is missing, of libbpf 1.0 or later: apt-get install libbpf1, "
+            "or your system's package"
+        ) from None
     for function in ("open", "find_program_by_name", "find_map_by_name"):
         getattr(library, f"bpf_object__{function}").restype = ctypes.c_void_p
     library.libbpf_set_print(None)
@@ -64,6 +70,7 @@ class DataPlane:
             raise InputError(f"{path}: not built; run make bpf, which needs clang and libbpf-dev")
         self._hook = hook
         self._links: list[int] = []
+        self._filters: list[Filter] = []
         self._library = libbpf()
         self._object = ctypes.c_void_p(self._library.bpf_object__open(str(path).encode()))
         if not self._object:
@@ -110,21 +117,43 @@ class DataPlane:
     def attach(self, ifindex: int) -> None:
         """Put it in front of a device until this is closed, or the process ends.
 
+        Where the kernel has no links for TC, below 6.6, or the device has filters, which links come
+        before, it is a filter too.  That remains when the process is killed; it passes everything
+        once the leases are over, and the next program for the device removes it.
+
         Raises:
             NotLoaded: The device has such a program, or the kernel no such hook: XDP is attached by
-                link since 5.9, TC since 6.6.
+                link since 5.9.
         """
+        try:
+            if self._hook == "tc" and filtered(ifindex):
+                self._filter(ifindex)
+            else:
+                self._link(ifindex)
+        except OSError as error:
+            problem = f"device {ifindex}: {self._hook} cannot be attached: {error.strerror}"
+            raise NotLoaded("local", problem) from None
+
+    def _link(self, ifindex: int) -> None:
         link = self._library.bpf_link_create(self.program, ifindex, HOOKS[self._hook], None)
-        if link < 0:
-            word = errno.errorcode.get(-link, str(link))
-            raise NotLoaded("local", f"device {ifindex}: {self._hook} cannot be attached: {word}")
-        self._links.append(link)
+        if link == -errno.EINVAL and self._hook == "tc":
+            self._filter(ifindex)
+        elif link < 0:
+            raise OSError(-link, os.strerror(-link))
+        else:
+            self._links.append(link)
+
+    def _filter(self, ifindex: int) -> None:
+        self._filters.append(Filter(self._library, self.program, ifindex))
 
     def close(self) -> None:
         """Detach it everywhere, and give programs and maps back."""
         for link in self._links:
             os.close(link)
+        for each in self._filters:
+            each.close()
         self._links.clear()
+        self._filters.clear()
         self._library.bpf_object__close(self._object)
         self._object = ctypes.c_void_p()
 

@@ -25,7 +25,7 @@ from virtboost.flow import abi
 from virtboost.flow.compose import accepts, compose
 from virtboost.flow.connection import read_connections
 from virtboost.flow.datapath import Datapath
-from virtboost.flow.dataplane import DataPlane, NotLoaded
+from virtboost.flow.dataplane import HOOKS, DataPlane, NotLoaded
 from virtboost.flow.encode import Encoded, Port, encode, source_port
 from virtboost.flow.entry import IntegratedEntry
 from virtboost.flow.megaflow import read_flows
@@ -466,11 +466,18 @@ def pairs() -> Iterator[Callable[[str], str]]:
             )
 
 
+@pytest.mark.parametrize(("hook", "links"), [("xdp", True), ("tc", True), ("tc", False)])
 @pytest.mark.needs_root
 def test_a_frame_goes_from_device_to_device(
-    hook: str, objects: Path, pairs: Callable[[str], str]
+    hook: str,
+    objects: Path,
+    pairs: Callable[[str], str],
+    links: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In at a1, through a0 with the program, out of b0 to b1; after the close it stays away."""
+    if not links:
+        monkeypatch.setitem(HOOKS, "tc", 999)
     come, go = (Port(socket.if_nametoindex(pairs(end)), 1500) for end in ("a0", "b0"))
     entry = composed([flow(PLAIN + V4, NAT4)], tcp())
     ports = {"v1": come, "v2": go}
