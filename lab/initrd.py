@@ -27,7 +27,7 @@ _NO_LIBRARIES = frozenset(("gconv", "perl", "perl5", "perl-base"))
 """Folders whose shared objects only programs want that no machine has."""
 
 SWITCH_MODULES = (
-    *("openvswitch", "vport_vxlan", "nf_conntrack_netlink"),
+    *("openvswitch", "vport_vxlan", "nf_conntrack_netlink", "xfrm_user"),
     *("veth", "sch_ingress", "cls_bpf"),
 )
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import struct
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
@@ -18,8 +15,11 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet
 
 from support.daemon import need
-from virtboost.flow.dataplane import DataPlane, libbpf
+from support.prog_run import Left, sent
+from virtboost.flow.dataplane import DataPlane
 from virtboost.flow.encode import Port
+
+__all__ = ["LOOPBACK", "PORTS", "ROOT", "Left", "build", "frame_of", "plane", "sent"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,67 +27,6 @@ LOOPBACK = Port(1, 1500)
 """Where frames of BPF_PROG_TEST_RUN come from."""
 
 PORTS: Mapping[str, Port] = dict.fromkeys(("v1", "v2", "p0", "br"), LOOPBACK)
-
-ACTIONS = {
-    "xdp": {1: "drop", 2: "pass", 4: "redirect"},
-    "tc": {2: "drop", 0xFFFFFFFF: "pass", 7: "redirect"},
-}
-"""Numbers of ``enum xdp_action`` and TC_ACT_* of the kernel."""
-
-
-class Left(NamedTuple):
-    """What becomes of a frame."""
-
-    verdict: str
-    frame: bytes
-    duration_ns: int
-
-
-class _Options(ctypes.Structure):
-    """``struct bpf_test_run_opts`` of libbpf."""
-
-    _fields_ = (
-        ("sz", ctypes.c_size_t),
-        ("data_in", ctypes.c_char_p),
-        ("data_out", ctypes.c_void_p),
-        ("data_size_in", ctypes.c_uint32),
-        ("data_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_void_p),
-        ("ctx_out", ctypes.c_void_p),
-        ("ctx_size_in", ctypes.c_uint32),
-        ("ctx_size_out", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
-        ("repeat", ctypes.c_int),
-        ("duration", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("cpu", ctypes.c_uint32),
-        ("batch_size", ctypes.c_uint32),
-    )
-
-
-GSO_SEGS = 164
-"""Offset in ``struct __sk_buff`` of linux/bpf.h, whose size is 192."""
-
-
-def sent(plane: DataPlane, hook: str, frame: bytes, *, repeat: int = 1, segments: int = 0) -> Left:
-    """Run the program on a frame; in TC it may stand for several segments."""
-    context = struct.pack("I", segments).rjust(GSO_SEGS + 4, b"\0").ljust(192, b"\0")
-    out = ctypes.create_string_buffer(4096)
-    options = _Options(
-        sz=ctypes.sizeof(_Options),
-        data_in=frame,
-        data_size_in=len(frame),
-        data_out=ctypes.cast(out, ctypes.c_void_p),
-        data_size_out=len(out),
-        repeat=repeat,
-    )
-    if segments:
-        options.ctx_in = ctypes.cast(ctypes.c_char_p(context), ctypes.c_void_p)
-        options.ctx_size_in = len(context)
-    status = libbpf().bpf_prog_test_run_opts(plane.program, ctypes.byref(options))
-    assert status == 0, f"BPF_PROG_TEST_RUN: {os.strerror(-status)}"
-    verdict = ACTIONS[hook][options.retval]
-    return Left(verdict, out.raw[: options.data_size_out], options.duration)
 
 
 def build(folder: Path, *words: str) -> None:

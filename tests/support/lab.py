@@ -1,4 +1,4 @@
-"""The smallest machine of the lab, for tests."""
+"""Machines of the lab, for tests."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PROGRAMS = ("qemu-system-aarch64", "apt-get", "dpkg-deb", "depmod", "mke2fs", "s
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[Running]:
-    """Run taishan-16: 2 sockets, 4 NUMA nodes, CPU clusters of 4."""
-    missing = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
+def server(folder: Path, name: str = "taishan-16") -> Iterator[Running]:
+    """Run a machine; taishan-16 has 2 sockets, 4 NUMA nodes, CPU clusters of 4."""
+    missing = [each for each in PROGRAMS if shutil.which(each, path=PATH) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
-    with exclusive("lab"), booted(MACHINES["taishan-16"], folder) as running:
+    with exclusive(f"lab-{name}"), booted(MACHINES[name], folder) as running:
         yield running

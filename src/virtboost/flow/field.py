@@ -252,6 +252,10 @@ def full(name: str) -> int:
     return (1 << bits_of(name)) - 1
 
 
+_UNUSED = re.compile(r"key\d+\([0-9a-f ]+/[0 ]+")
+"""A field that ovs-vswitchd is too old for, with a mask of 0 (``format_generic_odp_key``)."""
+
+
 @lru_cache(maxsize=1 << 15)
 def decode(name: str, argument: str) -> Field:
     """Return a field.
@@ -267,6 +271,8 @@ def decode(name: str, argument: str) -> Field:
     if name == "encap":
         return Field(name, (), tuple(decode(i[1], i[2] or "") for i in items(argument)))
     kind = FIELDS.get(name)
+    if kind is None and _UNUSED.fullmatch(f"{name}({argument}"):
+        return Field(name, ())
     if kind is None:
         raise Malformed(f"unknown match field {name[:30]!r}", -len(name) - 1)
     if isinstance(kind, Kind):

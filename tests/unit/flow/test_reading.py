@@ -142,6 +142,7 @@ def test_what_their_library_cannot_read() -> None:
 BROKEN = {
     "half a line": (DUMP[1][:200], "no packets:", 201),
     "cut in the actions": (DUMP[1].split(", bytes")[0], "no actions:", None),
+    "a field of a newer kernel": ("recirc_id(0),key32(00 01/00 ff), packets:1, bytes:1, used:never, actions:1", "unknown match field 'key32'", 14),
     "a field of a newer version": ("recirc_id(0),warp(9), packets:1, bytes:1, used:never, actions:1", "unknown match field 'warp'", 14),
     "an action of a newer version": ("recirc_id(0), packets:1, bytes:1, used:never, actions:1,warp(9)", "unknown action 'warp'", 57),
     "a number that is none": ("recirc_id(0),ipv4(src=10.0.0.1,ttl=many), packets:1, bytes:1, used:never, actions:1", "ipv4.ttl: not a number", 32),
@@ -186,6 +187,14 @@ def test_connections() -> None:
     assert found.reply == found.original.turned
     assert (found.zone, found.timeout_s) == (7, 86399)
     assert found.tcp_states == ("ESTABLISHED", "ESTABLISHED")
+
+
+def test_a_field_of_a_newer_kernel_that_nothing_is_about() -> None:
+    """As Linux 6.1 tells it of IPv6 extension headers, and Open vSwitch 3.1 passes it on."""
+    line = "recirc_id(0),eth_type(0x86dd),ipv6(frag=no),key32(00 00/00 00), packets:0, bytes:0, used:never, actions:2"
+    assert {part.name for part in flow(line).match.values() if part.mask} == {
+        *("recirc_id", "eth_type", "ipv6.frag", "vlan.tpid"),
+    }
 
 
 def test_a_connection_of_the_kernel() -> None:

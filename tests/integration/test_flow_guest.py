@@ -1,0 +1,234 @@
+"""Another kernel and another machine: the data plane on aarch64 and Debian's 6.1, without links for TC.
+
+Open vSwitch has its datapath in the kernel there.  What it sends alone is what must leave.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.layers.vxlan import VXLAN
+from scapy.packet import Packet
+
+from lab.run import Running
+from support import lab
+from support.bpf import PORTS, build, frame_of, plane, sent
+from support.guest import InGuest, in_guest, ship
+from support.kernel_switch import HERE6, THERE6, KernelSwitch, kernel_switch
+from support.pipeline import HERE, HERE_MAC, THERE, THERE_MAC, VNI, segment
+from support.pipelines import random_case
+from virtboost.flow.compose import compose, compose_both
+from virtboost.flow.connection import read_connections
+from virtboost.flow.datapath import Datapath
+from virtboost.flow.encode import Encoded, Port, encode
+from virtboost.flow.entry import IntegratedEntry
+from virtboost.flow.megaflow import read_flows
+from virtboost.flow.packet import Packet as Sample
+from virtboost.flow.packet import packet_from_bytes
+from virtboost.flow.refusal import Refused
+from virtboost.flow.underlay import Underlay, on_the_wire, questions, read_underlay
+
+pytestmark = [pytest.mark.needs_root, pytest.mark.xdist_group("lab-switch")]
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The objects as they ship, which this machine's compiler made."""
+    folder = tmp_path_factory.mktemp("bpf")
+    build(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def machine(objects: Path) -> Iterator[Running]:
+    with TemporaryDirectory(prefix="virtboost-") as folder:
+        with lab.server(Path(folder), "taishan-4") as made:
+            ship(made, objects)
+            yield made
+
+
+@pytest.fixture
+def guest(machine: Running) -> Iterator[InGuest]:
+    with in_guest(machine) as made:
+        yield made
+
+
+def drawn(seed: int) -> tuple[Encoded, list[bytes]] | None:
+    """Return a random entry, a packet of it, and seven with a bit turned; None: it has no entry."""
+    chance = random.Random(seed)
+    case = random_case(chance)
+    datapath = Datapath(
+        read_flows(case.flows, "flows"), read_connections(case.connections, "connections")
+    )
+    entry = compose(Sample(in_port=case.in_port, headers=tuple(case.stack)), datapath)
+    if not isinstance(entry, IntegratedEntry):
+        return None
+    ports = {**PORTS, "elsewhere": PORTS["v1"]}
+    try:
+        made = encode(entry, ports, epoch=1, lease_ns=2**63, slot=0, peer=0)
+    except Refused:
+        return None
+    frames = [bytearray(frame_of(case.stack)) for _ in range(8)]
+    for frame in frames[1:]:
+        frame[chance.randrange(min(len(frame), 104))] ^= 1 << chance.randrange(8)
+    return made, [bytes(frame) for frame in frames]
+
+
+@pytest.mark.parametrize("hook", ["xdp", "tc"])
+def test_aarch64_does_what_this_machine_does(guest: InGuest, objects: Path, hook: str) -> None:
+    """The same objects, taken by that verifier; random entries, packets that are theirs or not."""
+    assert guest.ask("load", hook) > 0
+    verdicts = []
+    with plane(hook, objects) as here:
+        here.control(epoch=1)
+        for made, frames in filter(None, map(drawn, range(90))):
+            here.install(*made)
+            here.clear(0)
+            guest.install(made)
+            ours = [sent(here, hook, frame) for frame in frames]
+            theirs = guest.ask("run", [frame.hex() for frame in frames])
+            assert [[left.verdict, left.frame.hex()] for left in ours] == theirs
+            state = here.state(0)
+            assert guest.ask("counted", 0) == [state.packets, state.bytes]
+            verdicts += [left.verdict for left in ours]
+            here.remove(made.key)
+            guest.ask("remove", bytes(made.key).hex())
+        assert guest.ask("passes") == {str(number): count for number, count in here.passes()}
+    assert verdicts.count("redirect") > 40
+    assert verdicts.count("pass") > 50
+
+
+@pytest.fixture(scope="module")
+def switch(machine: Running) -> Iterator[KernelSwitch]:
+    with kernel_switch(machine) as made:
+        yield made
+
+
+RULES = (
+    "ip,ct_state=-trk,actions=ct(table=1,zone=7,nat)",
+    "ipv6,ct_state=-trk,actions=ct(table=1,zone=7,nat)",
+    "table=1,ct_state=+new+trk,ip,in_port=1,actions=ct(commit,zone=7,nat(src=10.0.0.50)),output:3",
+    "table=1,ct_state=+est+trk,ip,in_port=1,actions=mod_dl_src:02:00:00:00:00:07,output:3",
+    "table=1,ct_state=+est+trk,ip,in_port=3,actions=dec_ttl,output:1",
+)
+
+
+def over(frame: Packet, version: int) -> Packet:
+    """Return a frame as the other end of the tunnel sends it."""
+    ends = {4: (THERE, HERE), 6: (THERE6, HERE6)}[version]
+    network = (
+        IP(src=ends[0], dst=ends[1], flags="DF", id=0)
+        if version == 4
+        else IPv6(src=ends[0], dst=ends[1])
+    )
+    outer = Ether(src=THERE_MAC, dst=HERE_MAC) / network / UDP(sport=40000, dport=4789, chksum=0)
+    return outer / VXLAN(vni=VNI, flags=8) / frame
+
+
+def conversation(guest: InGuest, version: int) -> tuple[bytes, bytes]:
+    """Open a connection from ``v1`` through the tunnel; return frames that come next."""
+
+    def client(flags: str, seq: int, ack: int, data: bytes = b"") -> bytes:
+        return bytes(segment(flags, reply=False, seq=seq, ack=ack, data=data))
+
+    def server(flags: str, seq: int, ack: int, data: bytes = b"") -> bytes:
+        frame = segment(flags, reply=True, seq=seq, ack=ack, data=data)
+        frame[IP].dst = "10.0.0.50"
+        return bytes(over(frame, version))
+
+    guest.carried("v1e", "up1", client("S", 1, 0))
+    guest.carried("up1", "v1e", server("SA", 100, 2))
+    guest.carried("v1e", "up1", client("A", 2, 101))
+    guest.carried("up1", "v1e", server("A", 101, 2))
+    return client("A", 2, 101, b"question"), server("A", 101, 10, b"answer!")
+
+
+def way(switch: KernelSwitch, there: str) -> Underlay:
+    return read_underlay(tuple(switch.ask(f"/bin/{' '.join(each)}") for each in questions(there)))
+
+
+def alike(frame: bytes, version: int) -> bytes:
+    """Return a frame without what each sender makes by itself: the outer source port, and the identification."""
+    if version == 4:
+        return frame[:18] + frame[20:24] + frame[26:34] + frame[36:]
+    return frame[:54] + frame[56:]
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_in_front_of_the_kernels_datapath(
+    switch: KernelSwitch, machine: Running, guest: InGuest, version: int
+) -> None:
+    """Byte for byte what Open vSwitch sends alone, counted, and past it; it carries on afterwards."""
+    there = {4: THERE, 6: THERE6}[version]
+    switch.rules(RULES, there)
+    asked, answered = conversation(guest, version)
+    alone = guest.carried("v1e", "up1", asked), guest.carried("up1", "v1e", answered)
+    entries = composed(switch, asked, way(switch, there))
+    before = switch.packets()
+    guest.ask("load", "tc")
+    install(guest, entries)
+    for device in ("v1", "up0"):
+        guest.ask("attach", device)
+    assert "flow_tc" in machine.ask("/sbin/tc filter show dev up0 ingress")
+    for times in (1, 2):
+        ours = guest.carried("v1e", "up1", asked), guest.carried("up1", "v1e", answered)
+        assert alike(ours[0], version) == alike(alone[0], version)
+        assert ours[1] == alone[1]
+        assert [guest.ask("counted", slot) for slot in (0, 1)] == [
+            [times, times * len(asked)],
+            [times, times * len(answered)],
+        ]
+    assert switch.packets() == before
+    guest.ask("close")
+    assert (
+        machine.ask("/sbin/tc filter show dev up0 ingress; /sbin/tc qdisc show dev up0 clsact")
+        == ""
+    )
+    after = guest.carried("v1e", "up1", asked), guest.carried("up1", "v1e", answered)
+    assert (alike(after[0], version), after[1]) == (alike(alone[0], version), alone[1])
+    assert switch.packets() > before
+
+
+def composed(switch: KernelSwitch, frame: bytes, underlay: Underlay) -> list[IntegratedEntry]:
+    """Return the entries of both directions, of devices."""
+    both = compose_both(packet_from_bytes(frame, "v1"), switch.dumped())
+    assert both.installable, both
+    found = []
+    for each in (both.forward, both.reverse):
+        assert isinstance(each, IntegratedEntry)
+        found.append(on_the_wire(each, underlay))
+    return found
+
+
+def install(guest: InGuest, entries: list[IntegratedEntry]) -> None:
+    ports = {name: Port(guest.ask("index", name), 1500) for name in ("v1", "up0")}
+    for slot, entry in enumerate(entries):
+        guest.install(encode(entry, ports, epoch=1, lease_ns=0, slot=slot, peer=1 - slot))
+
+
+def test_what_a_killed_process_leaves_passes_everything(
+    switch: KernelSwitch, machine: Running, guest: InGuest
+) -> None:
+    """Its filter is there and its entries are not renewed; the next one takes its place."""
+    switch.rules(RULES, THERE)
+    asked, _ = conversation(guest, 4)
+    guest.ask("load", "tc")
+    guest.ask("attach", "v1")
+    machine.ask(f"kill -9 {guest.ask('process')}")
+    assert "flow_tc" in machine.ask("/sbin/tc filter show dev v1 ingress")
+    with in_guest(machine) as second:
+        assert second.carried("v1e", "up1", asked)
+        second.ask("load", "tc")
+        second.ask("attach", "v1")
+        assert machine.ask("/sbin/tc filter show dev v1 ingress").count("flow_tc:") == 1
+        second.ask("close")
+    assert (
+        machine.ask("/sbin/tc filter show dev v1 ingress; /sbin/tc qdisc show dev v1 clsact") == ""
+    )
