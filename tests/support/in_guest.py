@@ -42,7 +42,7 @@ class Guest:
     def load(self, hook: str) -> int:
         self._hook, self._plane = hook, DataPlane(hook, size=64, objects=self._objects)
         self.plane.control(epoch=1)
-        return self.plane.program
+        return int(self.plane.program)
 
     def close(self) -> None:
         self.plane.close()

@@ -18,10 +18,11 @@ from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.json import Decoder
 from msgspec.structs import replace
 
 from virtboost.errors import ParseError
-from virtboost.flow.entry import IntegratedEntry, Push
+from virtboost.flow.entry import IntegratedEntry, Push, Rewrite
 from virtboost.flow.field import TUNNEL_FLAGS, Part, full, mac
 from virtboost.flow.protocol import IPV4, IPV6, UDP
 from virtboost.flow.refusal import Refused
@@ -33,6 +34,9 @@ ECN, NOT_ECT, ECT_0, CE = 3, 0, 2, 3
 
 PORT = re.compile(r"vxlan_sys_(\d+)$")
 """The datapath's port of all VXLAN tunnels to a port of UDP."""
+
+_BEYOND = re.compile(r"skb_mark\(|tunnel\(.*\b(?:vxlan|geneve|gtpu|erspan)\(")
+"""What is set beside addresses and numbers: marks, which routes may be about, and options."""
 
 _OF_ANY = {
     "tun_id": "tunnel.tun_id",
@@ -100,7 +104,12 @@ class _Link(Struct):
     address: str | None = None
 
 
-_Answer = TypeVar("_Answer", _Route, _Neighbour, _Link)
+_Told = TypeVar("_Told")
+_ROUTES, _NEIGHBOURS, _LINKS = (
+    Decoder(list[_Route]),
+    Decoder(list[_Neighbour]),
+    Decoder(list[_Link]),
+)
 
 
 def read_underlay(answers: tuple[str, ...]) -> Underlay:
@@ -110,7 +119,7 @@ def read_underlay(answers: tuple[str, ...]) -> Underlay:
         ParseError: An answer is not of its form.
         Refused: The kernel does not know the way, or encrypts what goes it.
     """
-    routes = _read(answers[0], _Route, "ip route get")
+    routes = _read(_ROUTES, answers[0], "ip route get")
     if len(routes) != 1:
         raise ParseError("ip route get", "not one route")
     route = routes[0]
@@ -118,9 +127,9 @@ def read_underlay(answers: tuple[str, ...]) -> Underlay:
         raise Refused(19, route.dev, "the host has policies of IPsec")
     hop = route.gateway or (route.via or {}).get("host") or route.dst
     neighbours = {
-        (each.dev, each.dst): each.lladdr for each in _read(answers[1], _Neighbour, "ip neighbour")
+        (each.dev, each.dst): each.lladdr for each in _read(_NEIGHBOURS, answers[1], "ip neighbour")
     }
-    links = {each.ifname: each.address for each in _read(answers[2], _Link, "ip link")}
+    links = {each.ifname: each.address for each in _read(_LINKS, answers[2], "ip link")}
     address, neighbour = links.get(route.dev), neighbours.get((route.dev, hop))
     if address is None or neighbour is None:
         raise Refused(19, route.dev, f"no Ethernet address of {hop} or of {route.dev} is known")
@@ -133,9 +142,9 @@ def read_underlay(answers: tuple[str, ...]) -> Underlay:
     )
 
 
-def _read(text: str, kind: type[_Answer], source: str) -> list[_Answer]:
+def _read(decoder: Decoder[_Told], text: str, source: str) -> _Told:
     try:
-        return msgspec.json.decode(text.encode() or b"[]", type=list[kind])
+        return decoder.decode(text or "[]")
     except msgspec.DecodeError as error:
         raise ParseError(source, str(error)) from None
 
@@ -170,8 +179,9 @@ class _Way:
         assert push is not None
         if PORT.match(entry.in_port) is not None or entry.transposition.pop:
             raise self._refused(19, "out of one tunnel into another")
-        if any(each.kind == "set" and each.text.startswith("skb_mark") for each in entry.steps):
-            raise self._refused(19, "a mark, which routes may be about")
+        for each in entry.steps:
+            if each.kind == "set" and _BEYOND.match(each.text):
+                raise self._refused(19, each.text)
         fields, template = pushed_header(self._header(push))
         moved = replace(
             entry.transposition,
@@ -191,21 +201,19 @@ class _Way:
             raise self._refused(19, "flags of the tunnel's header")
         if self._kind == IPV4 and not flags & TUNNEL_FLAGS["df"]:
             raise self._refused(25, "the identification of a header without df")
+        here, there = self._underlay.here, self._underlay.there
         tos = asked.get("tunnel.tos", 0) & ~ECN | self._outer_ecn()
-        network = (
-            f"ipv4(src={self._underlay.here},dst={self._underlay.there},proto={UDP},tos={tos:#x},"
-            f"ttl={ttl},frag=0x4000)"
-            if self._kind == IPV4
-            else f"ipv6(src={self._underlay.here},dst={self._underlay.there},label=0,proto={UDP},"
-            f"tclass={tos:#x},hlimit={ttl})"
-        )
-        ends = [
-            spelled("eth.dst", each) for each in (self._underlay.neighbour, self._underlay.address)
-        ]
+        ends = f"src={here},dst={there},proto={UDP}"
+        if self._kind == IPV4:
+            network = f"ipv4({ends},tos={tos:#x},ttl={ttl},frag=0x4000)"
+        else:
+            network = f"ipv6({ends},label=0,tclass={tos:#x},hlimit={ttl})"
+        macs = [spelled("eth.dst", n) for n in (self._underlay.neighbour, self._underlay.address)]
+        port = asked.get("tunnel.tp_dst", _port(push.port))
         csum = 0xFFFF if flags & TUNNEL_FLAGS["csum"] else 0
         return (
-            f"size=0,type=4,eth(dst={ends[0]},src={ends[1]},dl_type={self._kind:#06x}),{network},"
-            f"udp(src=0,dst={_port(push.port)},csum={csum:#x}),"
+            f"size=0,type=4,eth(dst={macs[0]},src={macs[1]},dl_type={self._kind:#06x}),{network},"
+            f"udp(src=0,dst={port},csum={csum:#x}),"
             f"vxlan(flags=0x8000000,vni={asked.get('tunnel.tun_id', 0):#x})"
         )
 
@@ -222,10 +230,9 @@ class _Way:
     def _outer_ecn(self) -> int:
         """Return the bits that ``INET_ECN_encapsulate`` takes from the packet inside."""
         name = {IPV4: "ipv4.tos", IPV6: "ipv6.tclass"}.get(self._exactly("eth_type"), "")
-        rewritten = [each for each in self._entry.transposition.rewrites if each.name == name]
-        known = [*rewritten, *(each for each in self._entry.match if each.name == name)]
+        known: list[Rewrite | Part] = [*self._entry.transposition.rewrites, *self._entry.match]
         for each in known:
-            if each.mask & ECN == ECN:
+            if each.name == name and each.mask & ECN == ECN:
                 inner = int(each.value) & ECN
                 return ECT_0 if inner == CE else inner
         raise self._refused(25, "ECN")
@@ -237,6 +244,9 @@ class _Way:
     def into(self) -> IntegratedEntry:
         """Take the outer header off."""
         entry = self._entry
+        matched = (part for flow in entry.megaflows for part in flow.match.values())
+        if any(part.name.startswith("tunnel.") and isinstance(part.value, str) for part in matched):
+            raise self._refused(19, "options of the tunnel's header")
         match = [part for part in entry.match if not part.name.startswith("tunnel.")]
         outer: dict[str, Part] = {}
         for part in (*self._said(), *self._known()):
