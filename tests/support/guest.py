@@ -18,7 +18,7 @@ from virtboost.flow.encode import Encoded
 SHIPPED = {
     "src": (
         *("virtboost/__init__.py", "virtboost/errors.py", "virtboost/flow/__init__.py"),
-        *(f"virtboost/flow/{name}.py" for name in ("abi", "clsact", "dataplane")),
+        *(f"virtboost/flow/{name}.py" for name in ("abi", "clsact", "dataplane", "needs")),
     ),
     "tests": tuple(f"support/{name}.py" for name in ("__init__", "prog_run", "in_guest")),
 }

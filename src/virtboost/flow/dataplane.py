@@ -16,6 +16,7 @@ from types import TracebackType
 from virtboost.errors import InputError, TransportError
 from virtboost.flow.abi import Control, Entry, Key, State
 from virtboost.flow.clsact import Filter, filtered
+from virtboost.flow.needs import LEAST, lacking
 
 OBJECTS = Path(__file__).with_name("bpf")
 
@@ -87,12 +88,20 @@ class DataPlane:
             self._library.bpf_map__set_max_entries(pointer, size)
         status = self._library.bpf_object__load(self._object)
         if status:
-            word = errno.errorcode.get(-status, str(status))
-            raise NotLoaded("local", f"{self._hook}: the kernel refused it: {word}")
+            raise NotLoaded("local", f"{self._hook}: {self._why(status)}")
         self.cpus = self._library.libbpf_num_possible_cpus()
         self.program = self._library.bpf_program__fd(self._find("program", f"flow_{self._hook}"))
         names = ("flows", "control", "states", "passes")
         self._maps = {name: self._descriptor(name) for name in names}
+
+    def _why(self, status: int) -> str:
+        """Return why the kernel refused it."""
+        if status == -errno.EPERM:
+            return "it takes root to load it"
+        missing = ", ".join(dict.fromkeys(lacking(self._library, self._object)))
+        if missing:
+            return f"Linux {os.uname().release} has no {missing}; it takes {LEAST} or later"
+        return f"the kernel refused it: {errno.errorcode.get(-status, status)}"
 
     def _find(self, kind: str, name: str) -> ctypes.c_void_p:
         function = getattr(self._library, f"bpf_object__find_{kind}_by_name")

@@ -1,0 +1,62 @@
+"""What the kernel must have for the data plane: what its objects use, asked of it one by one."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+
+LEAST = "5.15"
+"""The oldest Linux that the data plane is for.  One with more of its own is taken too."""
+
+HELPERS = {160: "bpf_ktime_get_coarse_ns (Linux 5.11)"}
+"""Those that kernels in use may lack, with the version that they came with: docs.ebpf.io."""
+
+PROGRAMS = {3: "TC", 6: "XDP"}
+"""Types of ``enum bpf_prog_type``."""
+
+INSTRUCTION, CALL = 8, 0x85
+"""Bytes of one, and the code of BPF_JMP | BPF_CALL."""
+
+
+def lacking(library: ctypes.CDLL, opened: ctypes.c_void_p) -> Iterator[str]:
+    """Yield what the kernel does not have of what an object uses.
+
+    Args:
+        library: libbpf.
+        opened: ``struct bpf_object *``.
+    """
+    for name in ("next_map", "next_program"):
+        getattr(library, f"bpf_object__{name}").restype = ctypes.c_void_p
+    for each in _each(library.bpf_object__next_map, opened):
+        kind = library.bpf_map__type(each)
+        if library.libbpf_probe_bpf_map_type(kind, None) != 1:
+            yield f"maps of type {kind}"
+    for each in _each(library.bpf_object__next_program, opened):
+        kind = library.bpf_program__type(each)
+        if library.libbpf_probe_bpf_prog_type(kind, None) != 1:
+            yield f"programs of {PROGRAMS[kind]}"
+            continue
+        for helper in sorted(_helpers(library, each)):
+            if library.libbpf_probe_bpf_helper(kind, helper, None) != 1:
+                yield HELPERS.get(helper, f"helper {helper} of bpf-helpers(7)")
+
+
+def _each(
+    following: ctypes._NamedFuncPointer, opened: ctypes.c_void_p
+) -> Iterator[ctypes.c_void_p]:
+    found = following(opened, None)
+    while found:
+        yield ctypes.c_void_p(found)
+        found = following(opened, ctypes.c_void_p(found))
+
+
+def _helpers(library: ctypes.CDLL, program: ctypes.c_void_p) -> set[int]:
+    """Return the numbers of the helpers that a program calls."""
+    library.bpf_program__insns.restype = ctypes.c_void_p
+    library.bpf_program__insn_cnt.restype = ctypes.c_size_t
+    size = library.bpf_program__insn_cnt(program) * INSTRUCTION
+    code = ctypes.string_at(library.bpf_program__insns(program), size)
+    each = (code[at : at + INSTRUCTION] for at in range(0, size, INSTRUCTION))
+    return {
+        int.from_bytes(one[4:], "little") for one in each if one[0] == CALL and one[1] >> 4 == 0
+    }
