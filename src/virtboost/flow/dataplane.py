@@ -16,7 +16,7 @@ from types import TracebackType
 from virtboost.errors import InputError, TransportError
 from virtboost.flow.abi import Control, Entry, Key, State
 from virtboost.flow.clsact import Filter, filtered
-from virtboost.flow.needs import LEAST, lacking
+from virtboost.flow.needs import LEAST, lacking, with_a_clock
 
 OBJECTS = Path(__file__).with_name("bpf")
 
@@ -86,11 +86,13 @@ class DataPlane:
         for name in ("flows", "states"):
             pointer = self._find("map", name)
             self._library.bpf_map__set_max_entries(pointer, size)
+        program = self._find("program", f"flow_{self._hook}")
+        with_a_clock(self._library, program)
         status = self._library.bpf_object__load(self._object)
         if status:
             raise NotLoaded("local", f"{self._hook}: {self._why(status)}")
         self.cpus = self._library.libbpf_num_possible_cpus()
-        self.program = self._library.bpf_program__fd(self._find("program", f"flow_{self._hook}"))
+        self.program = self._library.bpf_program__fd(program)
         names = ("flows", "control", "states", "passes")
         self._maps = {name: self._descriptor(name) for name in names}
 

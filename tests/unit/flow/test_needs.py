@@ -1,16 +1,21 @@
-"""What the data plane needs of a kernel: no more than 5.15 has, and said where it is missing."""
+"""What the data plane needs of a kernel: no more than 5.10 has, and said where it is missing."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
 
-from support.bpf import build
-from virtboost.flow.dataplane import DataPlane, NotLoaded
+from support.bpf import LOOPBACK, build, sent
+from virtboost.flow.abi import DROP, Entry, Key
+from virtboost.flow.dataplane import DataPlane, NotLoaded, libbpf
 
 HOOKS = ["xdp", "tc"]
 
@@ -37,7 +42,7 @@ def test_what_is_missing_is_one_line(objects: Path, tmp_path: Path, hook: str) -
         DataPlane(hook, size=1, objects=tmp_path)
     assert str(refused.value) == (
         f"local: {hook}: Linux {os.uname().release} has no helper 9999 of bpf-helpers(7);"
-        " it takes 5.15 or later"
+        " it takes 5.10 or later"
     )
 
 
@@ -85,3 +90,45 @@ def test_no_atomic_operation_but_addition(objects: Path, tmp_path: Path, hook: s
         if content[at] & 0xE7 == ATOMIC | 3
     ]
     assert set(atomic) == {ADD}
+
+
+FRAME = bytes(Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=2) / b"data")
+
+LEASE_IS_OVER = 12
+
+
+def key() -> Key:
+    """Return that of ``FRAME``."""
+    made = Key(port=LOOPBACK.ifindex, source_port=1, destination_port=2, protocol=17)
+    made.eth_type = 0x0800
+    made.source[:4], made.destination[:4] = b"\x0a\0\0\1", b"\x0a\0\0\2"
+    return made
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.needs_root
+def test_a_kernel_without_the_coarse_clock(
+    objects: Path, hook: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As 5.10: the program asks the other clock, and leases end as before."""
+    library, codes = libbpf(), list[bytes]()
+    given = library.bpf_program__set_insns
+
+    def seen(program: ctypes.c_void_p, code: bytes, count: ctypes.c_size_t) -> None:
+        codes.append(code)
+        given(program, code, count)
+
+    monkeypatch.setattr(library, "bpf_program__set_insns", seen)
+    monkeypatch.setattr(library, "libbpf_probe_bpf_helper", lambda kind, helper, _: helper != 160)
+    monkeypatch.setattr("virtboost.flow.dataplane.libbpf", lambda: library)
+    verdicts = []
+    with DataPlane(hook, size=1, objects=objects) as loaded:
+        loaded.control(epoch=0)
+        for lease_s in (60, -1):
+            end_ns = time.monotonic_ns() + lease_s * 10**9
+            loaded.install(key(), Entry(lease_ns=end_ns, mtu=1500, changes=DROP))
+            verdicts.append(sent(loaded, hook, FRAME).verdict)
+        assert (verdicts, dict(loaded.passes())) == (["drop", "pass"], {LEASE_IS_OVER: 1})
+        (code,) = codes
+        assert (code.count(CALL_OF_THE_CLOCK), code.count(b"\x85\0\0\0\5\0\0\0")) == (0, 1)
+        assert abs(loaded.state(0).used_ns - time.monotonic_ns()) < 10**10
