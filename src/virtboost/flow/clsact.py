@@ -2,9 +2,8 @@
 
 A filter outlives its process.  So entries end with their leases, and a program that nobody renews
 passes everything; a name of the device that dies with its owner tells a filter that was left from
-one that is in use; and the next program for the device takes the place of one that was left.  The
-filter comes behind those of others: what they drop, count or take stays theirs.  Nothing of theirs
-is removed.
+one that is in use; and the next start removes what was left.  The filter comes behind those of
+others: what they drop, count or take stays theirs.  Nothing of theirs is removed.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import errno
 import os
 import socket
 import struct
+from contextlib import suppress
 from typing import ClassVar
 
 INGRESS, EGRESS = 1, 2
@@ -77,28 +77,76 @@ class Filter:
         Raises:
             OSError: Another process has the device, there is none, or the kernel has no clsact.
         """
-        self._library = library
-        self._ifindex = ifindex
-        self._owner = _owner(ifindex)
-        self._handle = FOUND
+        self._device = _Device(library, ifindex)
+        made = False
         try:
-            self._handle = MADE if self._make() or self._remove_left() else FOUND
-            self._id = self._attach(program)
+            made = self._device.make() or self._device.remove_left()
+            self._handle = MADE if made else FOUND
+            self._id = self._device.attach(self._handle, program)
         except OSError:
-            self._leave()
+            self._device.leave(made=made)
             raise
 
     def close(self) -> None:
         """Remove it, and clsact if that was made for it and nobody else has a filter there."""
-        if self._program(self._handle) == self._id:
-            self._detach(self._handle)
-        self._leave()
+        if self._device.program(self._handle) == self._id:
+            self._device.detach(self._handle)
+        self._device.leave(made=self._handle == MADE)
 
-    def _leave(self) -> None:
-        others = filtered(self._ifindex) or filtered(self._ifindex, EGRESS)
-        if self._handle == MADE and not others:
+
+def remove_left(library: ctypes.CDLL) -> None:
+    """Remove what processes left that are no more, from every device of the network namespace."""
+    for ifindex, _ in socket.if_nameindex():
+        if filtered(ifindex):
+            with suppress(OSError):
+                device = _Device(library, ifindex)
+                device.leave(made=device.remove_left())
+
+
+class _Device:
+    """The ingress of a device, which no other process has as long as this one does."""
+
+    def __init__(self, library: ctypes.CDLL, ifindex: int) -> None:
+        self._library = library
+        self._ifindex = ifindex
+        self._owner = _owner(ifindex)
+
+    def leave(self, *, made: bool) -> None:
+        """Give the device up; remove clsact if it was made, and has no filters."""
+        if made and not (filtered(self._ifindex) or filtered(self._ifindex, EGRESS)):
             self._call("hook_destroy", self._hook(INGRESS | EGRESS))
         self._owner.close()
+
+    def make(self) -> bool:
+        """Make clsact; tell whether there was none."""
+        status = self._call("hook_create", self._hook())
+        if status not in (0, -errno.EEXIST):
+            raise OSError(-status, os.strerror(-status))
+        return status == 0
+
+    def remove_left(self) -> bool:
+        """Remove a filter of ours that nobody owns; tell whether clsact was made for it."""
+        left = [handle for handle in (FOUND, MADE) if self._is_ours(self.program(handle))]
+        for handle in left:
+            self.detach(handle)
+        return MADE in left
+
+    def attach(self, handle: int, program: int) -> int:
+        """Put a program there; return its number."""
+        options = _options(handle, prog_fd=program)
+        status = self._call("attach", self._hook(), options)
+        if status:
+            raise OSError(-status, os.strerror(-status))
+        return int(options.prog_id)
+
+    def program(self, handle: int) -> int:
+        """Return the number of the program of a filter; 0: there is no such filter."""
+        options = _options(handle)
+        return 0 if self._call("query", self._hook(), options) else int(options.prog_id)
+
+    def detach(self, handle: int) -> None:
+        """Remove a filter."""
+        self._call("detach", self._hook(), _options(handle))
 
     def _hook(self, point: int = INGRESS) -> _Hook:
         return _Hook(sz=ctypes.sizeof(_Hook), ifindex=self._ifindex, attach_point=point)
@@ -106,20 +154,6 @@ class Filter:
     def _call(self, name: str, *arguments: ctypes.Structure) -> int:
         function = getattr(self._library, f"bpf_tc_{name}")
         return int(function(*(ctypes.byref(each) for each in arguments)))
-
-    def _make(self) -> bool:
-        """Make clsact; tell whether there was none."""
-        status = self._call("hook_create", self._hook())
-        if status not in (0, -errno.EEXIST):
-            raise OSError(-status, os.strerror(-status))
-        return status == 0
-
-    def _remove_left(self) -> bool:
-        """Remove a filter of ours that nobody owns; tell whether clsact was made for it."""
-        left = [handle for handle in (FOUND, MADE) if self._is_ours(self._program(handle))]
-        for handle in left:
-            self._detach(handle)
-        return MADE in left
 
     def _is_ours(self, identity: int) -> bool:
         descriptor = self._library.bpf_prog_get_fd_by_id(identity) if identity else -1
@@ -130,21 +164,6 @@ class Filter:
         self._library.bpf_obj_get_info_by_fd(descriptor, info, ctypes.byref(size))
         os.close(descriptor)
         return info.raw[NAME_AT:].rstrip(b"\0") == NAME
-
-    def _attach(self, program: int) -> int:
-        options = _options(self._handle, prog_fd=program)
-        status = self._call("attach", self._hook(), options)
-        if status:
-            raise OSError(-status, os.strerror(-status))
-        return int(options.prog_id)
-
-    def _program(self, handle: int) -> int:
-        """Return the number of the program of a filter; 0: there is no such filter."""
-        options = _options(handle)
-        return 0 if self._call("query", self._hook(), options) else int(options.prog_id)
-
-    def _detach(self, handle: int) -> None:
-        self._call("detach", self._hook(), _options(handle))
 
 
 def _options(handle: int, prog_fd: int = 0) -> _Options:

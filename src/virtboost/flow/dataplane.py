@@ -15,7 +15,7 @@ from types import TracebackType
 
 from virtboost.errors import InputError, TransportError
 from virtboost.flow.abi import Control, Entry, Key, State
-from virtboost.flow.clsact import Filter, filtered
+from virtboost.flow.clsact import Filter, filtered, remove_left
 from virtboost.flow.needs import LEAST, lacking, with_a_clock
 
 OBJECTS = Path(__file__).with_name("bpf")
@@ -23,9 +23,8 @@ OBJECTS = Path(__file__).with_name("bpf")
 HOOKS = {"xdp": 37, "tc": 46}
 """Programs, and where they go: BPF_XDP and BPF_TCX_INGRESS of ``enum bpf_attach_type``."""
 
-
 LIBRARY = "libbpf.so.1"
-"""Of libbpf 1.0 and later, as the loader of programs finds it."""
+"""Of libbpf 1.0 and later, by the name that the linker knows."""
 
 
 class NotLoaded(TransportError):
@@ -36,7 +35,7 @@ def libbpf() -> ctypes.CDLL:
     """Return the library of the system.
 
     Raises:
-        InputError: There is none, or one whose errors have another form.
+        InputError: There is none, or one that is older and whose errors have another form.
     """
     try:
         library = ctypes.CDLL(LIBRARY, use_errno=True)
@@ -130,12 +129,14 @@ class DataPlane:
 
         Where the kernel has no links for TC, below 6.6, or the device has filters, which links come
         before, it is a filter too.  That remains when the process is killed; it passes everything
-        once the leases are over, and the next program for the device removes it.
+        once the leases are over, and the next start in this network namespace removes it.
 
         Raises:
             NotLoaded: The device has such a program, or the kernel no such hook: XDP is attached by
                 link since 5.9.
         """
+        if self._hook == "tc" and not self._links and not self._filters:
+            remove_left(self._library)
         try:
             if self._hook == "tc" and filtered(ifindex):
                 self._filter(ifindex)

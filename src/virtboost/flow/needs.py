@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 LEAST = "5.10"
 """The oldest Linux that the data plane was run on."""
 
 COARSE_CLOCK, CLOCK = 160, 5
 """Helpers bpf_ktime_get_coarse_ns, which came with 5.11 (docs.ebpf.io), and bpf_ktime_get_ns."""
+
+_COARSE = COARSE_CLOCK.to_bytes(4, "little")
 
 PROGRAMS = {3: "TC", 6: "XDP"}
 """Types of ``enum bpf_prog_type``."""
@@ -42,7 +44,8 @@ def lacking(library: ctypes.CDLL, opened: ctypes.c_void_p) -> Iterator[str]:
 
 
 def _each(
-    following: ctypes._NamedFuncPointer, opened: ctypes.c_void_p
+    following: Callable[[ctypes.c_void_p, ctypes.c_void_p | None], int | None],
+    opened: ctypes.c_void_p,
 ) -> Iterator[ctypes.c_void_p]:
     found = following(opened, None)
     while found:
@@ -65,9 +68,6 @@ def with_a_clock(library: ctypes.CDLL, program: ctypes.c_void_p) -> None:
     number = CLOCK.to_bytes(4, "little")
     older = [one[:4] + number if one[4:] == _COARSE and _is_call(one) else one for one in code]
     library.bpf_program__set_insns(program, b"".join(older), ctypes.c_size_t(len(older)))
-
-
-_COARSE = COARSE_CLOCK.to_bytes(4, "little")
 
 
 def _is_call(instruction: bytes) -> bool:

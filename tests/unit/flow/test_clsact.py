@@ -147,6 +147,15 @@ def test_what_a_killed_process_left_is_replaced(objects: Path, device: str, ther
 
 
 @pytest.mark.usefixtures("no_links")
+def test_what_was_left_at_another_device_goes_too(objects: Path, device: str) -> None:
+    in_a_process_that_is_killed(lambda: attached(objects, device))
+    with plane("tc", objects) as loaded:
+        loaded.attach(index(f"{device}p"))
+        assert (qdiscs(device), filters(device)) == ([], [])
+        assert filters(f"{device}p") == [OURS]
+
+
+@pytest.mark.usefixtures("no_links")
 def test_what_is_in_use_is_not_replaced(objects: Path, device: str) -> None:
     with plane("tc", objects) as first, plane("tc", objects) as second:
         first.attach(index(device))
