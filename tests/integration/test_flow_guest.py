@@ -196,6 +196,15 @@ def test_in_front_of_the_kernels_datapath(
     assert switch.packets() > before
 
 
+def test_the_kernels_tracker_wants_no_window(switch: KernelSwitch, guest: InGuest) -> None:
+    """A segment 1,000,000 bytes ahead of what it saw, as comes back from the fast path: e2ef5203c817
+    ("net: openvswitch: Be liberal in tcp conntrack.") (in v5.11)."""
+    switch.rules(RULES, THERE)
+    conversation(guest, 4)
+    ahead = bytes(segment("A", reply=False, seq=10**6, ack=101, data=b"far ahead"))
+    assert guest.carried("v1e", "up1", ahead).endswith(b"far ahead")
+
+
 def composed(switch: KernelSwitch, frame: bytes, underlay: Underlay) -> list[IntegratedEntry]:
     """Return the entries of both directions, of devices."""
     both = compose_both(packet_from_bytes(frame, "v1"), switch.dumped())

@@ -18,7 +18,7 @@ from virtboost.errors import VirtboostError
 from virtboost.flow.abi import Entry, Key
 from virtboost.flow.dataplane import DataPlane
 
-PATIENCE_S = 5
+PATIENCE_S = 20
 
 IPV4, IPV6 = b"\x08\x00", b"\x86\xdd"
 

@@ -100,9 +100,8 @@ class DataPlane:
         if status == -errno.EPERM:
             return "it takes root to load it"
         missing = ", ".join(dict.fromkeys(lacking(self._library, self._object)))
-        if missing:
-            return f"Linux {os.uname().release} has no {missing}; it takes {LEAST} or later"
-        return f"the kernel refused it: {errno.errorcode.get(-status, status)}"
+        word = f"has no {missing}" if missing else errno.errorcode.get(-status, str(status))
+        return f"Linux {os.uname().release} refused it: {word}; it takes {LEAST} or later"
 
     def _find(self, kind: str, name: str) -> ctypes.c_void_p:
         function = getattr(self._library, f"bpf_object__find_{kind}_by_name")

@@ -18,6 +18,7 @@ import pytest
 
 from support.bpf import build, plane
 from support.daemon import ask, need
+from support.netns import own_network
 from virtboost.flow.clsact import Filter
 from virtboost.flow.dataplane import HOOKS, DataPlane, NotLoaded, libbpf
 
@@ -34,12 +35,9 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def device() -> Iterator[str]:
     need("ip", "tc")
-    name = f"vbc{os.getpid()}"
-    ask("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p")
-    try:
-        yield name
-    finally:
-        ask("ip", "link", "del", name)
+    with own_network():
+        ask("ip", "link", "add", "near", "type", "veth", "peer", "name", "far")
+        yield "near"
 
 
 @pytest.fixture
@@ -150,9 +148,9 @@ def test_what_a_killed_process_left_is_replaced(objects: Path, device: str, ther
 def test_what_was_left_at_another_device_goes_too(objects: Path, device: str) -> None:
     in_a_process_that_is_killed(lambda: attached(objects, device))
     with plane("tc", objects) as loaded:
-        loaded.attach(index(f"{device}p"))
+        loaded.attach(index("far"))
         assert (qdiscs(device), filters(device)) == ([], [])
-        assert filters(f"{device}p") == [OURS]
+        assert filters("far") == [OURS]
 
 
 @pytest.mark.usefixtures("no_links")
@@ -186,16 +184,13 @@ def test_a_program_of_another_name_is_nobody_we_know(objects: Path, device: str)
 
 
 @pytest.mark.usefixtures("no_links")
-def test_a_device_that_goes_takes_it_along(objects: Path) -> None:
-    need("ip")
-    name = f"vbg{os.getpid()}"
-    ask("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p")
+def test_a_device_that_goes_takes_it_along(objects: Path, device: str) -> None:
     with plane("tc", objects) as loaded:
-        loaded.attach(index(name))
-        ask("ip", "link", "del", name)
+        loaded.attach(index(device))
+        ask("ip", "link", "del", device)
 
 
-@pytest.mark.usefixtures("no_links")
+@pytest.mark.usefixtures("no_links", "device")
 def test_no_device_is_said(objects: Path) -> None:
     with plane("tc", objects) as loaded, pytest.raises(NotLoaded, match="No such device"):
         loaded.attach(10**6)

@@ -41,8 +41,8 @@ def test_what_is_missing_is_one_line(objects: Path, tmp_path: Path, hook: str) -
     with pytest.raises(NotLoaded) as refused:
         DataPlane(hook, size=1, objects=tmp_path)
     assert str(refused.value) == (
-        f"local: {hook}: Linux {os.uname().release} has no helper 9999 of bpf-helpers(7);"
-        " it takes 5.10 or later"
+        f"local: {hook}: Linux {os.uname().release} refused it: has no helper 9999 of"
+        " bpf-helpers(7); it takes 5.10 or later"
     )
 
 
