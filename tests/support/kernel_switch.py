@@ -26,7 +26,7 @@ set -e
 mkdir -p {RUN}
 ovsdb-tool create {RUN}/conf.db /usr/share/openvswitch/vswitch.ovsschema
 ovsdb-server {RUN}/conf.db --remote=punix:{RUN}/db.sock --pidfile --detach --log-file
-ovs-vsctl --no-wait init
+ovs-vsctl --no-wait init -- set open_vswitch . other_config:max-idle=600000
 {VSWITCHD} --pidfile --detach --log-file
 /bin/ip link add up0 address {HERE_MAC} type veth peer name up1
 /bin/ip link add v1 type veth peer name v1e
