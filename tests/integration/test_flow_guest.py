@@ -33,7 +33,7 @@ from virtboost.flow.megaflow import read_flows
 from virtboost.flow.packet import Packet as Sample
 from virtboost.flow.packet import packet_from_bytes
 from virtboost.flow.refusal import Refused
-from virtboost.flow.underlay import Underlay, on_the_wire, questions, read_underlay
+from virtboost.flow.underlay import Underlay, inside, on_the_wire, questions, read_underlay
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.xdist_group("lab-switch")]
 
@@ -170,7 +170,9 @@ def test_in_front_of_the_kernels_datapath(
     switch.rules(RULES, there)
     asked, answered = conversation(guest, version)
     alone = guest.carried("v1e", "up1", asked), guest.carried("up1", "v1e", answered)
-    entries = composed(switch, asked, way(switch, there))
+    entries = composed(switch, packet_from_bytes(asked, "v1"), way(switch, there))
+    arrived = inside(packet_from_bytes(answered, "up0"))
+    assert lasting(composed(switch, arrived, way(switch, there))) == lasting(entries)[::-1]
     before = switch.packets()
     guest.ask("load", "tc")
     install(guest, entries)
@@ -205,15 +207,20 @@ def test_the_kernels_tracker_wants_no_window(switch: KernelSwitch, guest: InGues
     assert guest.carried("v1e", "up1", ahead).endswith(b"far ahead")
 
 
-def composed(switch: KernelSwitch, frame: bytes, underlay: Underlay) -> list[IntegratedEntry]:
-    """Return the entries of both directions, of devices."""
-    both = compose_both(packet_from_bytes(frame, "v1"), switch.dumped())
+def composed(switch: KernelSwitch, packet: Sample, underlay: Underlay) -> list[IntegratedEntry]:
+    """Return the entries of both directions, of devices, the packet's first."""
+    both = compose_both(packet, switch.dumped())
     assert both.installable, both
     found = []
     for each in (both.forward, both.reverse):
         assert isinstance(each, IntegratedEntry)
         found.append(on_the_wire(each, underlay))
     return found
+
+
+def lasting(entries: list[IntegratedEntry]) -> list[object]:
+    """Return what of entries is not counted or timed."""
+    return [(each.in_port, each.match, each.transposition, each.ports) for each in entries]
 
 
 def install(guest: InGuest, entries: list[IntegratedEntry]) -> None:

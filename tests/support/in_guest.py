@@ -20,6 +20,8 @@ from virtboost.flow.dataplane import DataPlane
 
 PATIENCE_S = 20
 
+ETH_P_ALL = 3
+
 IPV4, IPV6 = b"\x08\x00", b"\x86\xdd"
 
 
@@ -92,8 +94,8 @@ class Guest:
 
     def _end(self, device: str) -> socket.socket:
         if device not in self._ends:
-            end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-            end.bind((device, 0))
+            end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # deaf until it is bound
+            end.bind((device, ETH_P_ALL))
             end.settimeout(PATIENCE_S)
             self._ends[device] = end
         return self._ends[device]

@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from virtboost.errors import ParseError
 from virtboost.flow.entry import IntegratedEntry, Push, Rewrite
 from virtboost.flow.field import TUNNEL_FLAGS, Part, full, mac
+from virtboost.flow.packet import Packet
 from virtboost.flow.protocol import IPV4, IPV6, UDP
 from virtboost.flow.refusal import Refused
 from virtboost.flow.spell import value as spelled
@@ -147,6 +148,15 @@ def _read(decoder: Decoder[_Told], text: str, source: str) -> _Told:
         return decoder.decode(text or "[]")
     except msgspec.DecodeError as error:
         raise ParseError(source, str(error)) from None
+
+
+def inside(packet: Packet) -> Packet:
+    """Return a packet of VXLAN as the datapath gets it at the tunnel's port."""
+    outer, inner = packet.headers
+    names = _OUTER[IPV4 if "ipv4.src" in outer else IPV6]
+    told = {f"tunnel.{what}": outer[name] for what, name in names.items() if name in outer}
+    del told["tunnel.flags"]  # kernels differ in whether they tell DF
+    return Packet(in_port=f"vxlan_sys_{outer['udp.dst']}", headers=(inner,), tunnel=told)
 
 
 def on_the_wire(entry: IntegratedEntry, underlay: Underlay) -> IntegratedEntry:

@@ -20,7 +20,7 @@ from virtboost.flow.megaflow import read_flows
 from virtboost.flow.packet import Packet, packet_from_bytes
 from virtboost.flow.refusal import Refused
 from virtboost.flow.transpose import transposed
-from virtboost.flow.underlay import Underlay, on_the_wire, questions, read_underlay
+from virtboost.flow.underlay import Underlay, inside, on_the_wire, questions, read_underlay
 
 WAY = Underlay(
     device="up0",
@@ -64,11 +64,9 @@ def leaving(flow: str, way: Underlay = WAY, tos: int = 0) -> IntegratedEntry:
     return on_the_wire(composed(flow, packet_from_bytes(frame, "v1")), way)
 
 
-def arriving(flow: str, way: Underlay = WAY) -> IntegratedEntry:
+def arriving(flow: str, way: Underlay = WAY, frame: bytes = ANSWERED) -> IntegratedEntry:
     """Return the entry of a packet that came from the other end of ``WAY``."""
-    packet = packet_from_bytes(ANSWERED[50:], "vxlan_sys_4789")
-    tunnel = {"tunnel.tun_id": 100, "tunnel.src": int(WAY.there), "tunnel.dst": int(WAY.here)}
-    return on_the_wire(composed(flow, replace(packet, tunnel=tunnel)), way)
+    return on_the_wire(composed(flow, inside(packet_from_bytes(frame, "up0"))), way)
 
 
 SENT_BY_LINUX = bytes.fromhex(
@@ -160,17 +158,22 @@ def test_what_a_header_does_not_tell_is_refused(flow: str, reason: int) -> None:
     assert refused.value.refusal.reason == reason
 
 
+WITH_ECN = ANSWERED[:15] + b"\2" + ANSWERED[16:]
+
 INTO_REFUSED = {
-    "ecn": into(TUNNEL.replace("ttl=", "tos=0x2/0x3,ttl=")),
-    "a group policy": into(TUNNEL.replace("flags", "vxlan(gbp(id=5,flags=0x0)),flags")),
-    "into another tunnel": into(actions=f"{SET},vxlan_sys_4789"),
+    "ecn": (into(TUNNEL.replace("ttl=", "tos=0x2/0x3,ttl=")), WITH_ECN),
+    "a group policy": (
+        into(TUNNEL.replace("flags", "vxlan(gbp(id=5,flags=0x0)),flags")),
+        ANSWERED,
+    ),
+    "into another tunnel": (into(actions=f"{SET},vxlan_sys_4789"), ANSWERED),
 }
 
 
-@pytest.mark.parametrize("flow", INTO_REFUSED.values(), ids=INTO_REFUSED)
-def test_what_comes_otherwise_is_refused(flow: str) -> None:
+@pytest.mark.parametrize(("flow", "frame"), INTO_REFUSED.values(), ids=INTO_REFUSED)
+def test_what_comes_otherwise_is_refused(flow: str, frame: bytes) -> None:
     with pytest.raises(Refused) as refused:
-        arriving(flow)
+        arriving(flow, frame=frame)
     assert refused.value.refusal.reason == 19
 
 
