@@ -20,7 +20,7 @@ from scapy.packet import Packet
 from lab.run import Running
 from support import lab
 from support.bpf import PORTS, build, frame_of, plane, sent
-from support.guest import InGuest, in_guest, ship
+from support.guest import GuestError, InGuest, in_guest, ship
 from support.kernel_switch import HERE6, THERE6, KernelSwitch, kernel_switch
 from support.pipeline import HERE, HERE_MAC, THERE, THERE_MAC, VNI, segment
 from support.pipelines import random_case
@@ -205,6 +205,25 @@ def test_the_kernels_tracker_wants_no_window(switch: KernelSwitch, guest: InGues
     conversation(guest, 4)
     ahead = bytes(segment("A", reply=False, seq=10**6, ack=101, data=b"far ahead"))
     assert guest.carried("v1e", "up1", ahead).endswith(b"far ahead")
+
+
+FILTERS = ("cls_bpf", "sch_ingress")
+
+
+@pytest.mark.parametrize("removed", [FILTERS[:1], FILTERS], ids=len)
+def test_a_kernel_without_filters_is_told_so(
+    switch: KernelSwitch, machine: Running, guest: InGuest, removed: tuple[str, ...]
+) -> None:
+    """And nothing is left of clsact, where there is one."""
+    guest.ask("load", "tc")
+    machine.ask(f"rmmod {' '.join(removed)}")
+    try:
+        with pytest.raises(GuestError, match="the kernel lacks its modules sch_ingress or cls_bpf"):
+            guest.ask("attach", "v1")
+        assert "clsact" not in machine.ask("/sbin/tc qdisc show dev v1")
+    finally:
+        again = " -e ".join(removed)
+        machine.ask(f"grep -e {again} /lib/modules/order | xargs -n 1 insmod")
 
 
 def composed(switch: KernelSwitch, packet: Sample, underlay: Underlay) -> list[IntegratedEntry]:

@@ -121,7 +121,7 @@ class _Device:
         """Make clsact; tell whether there was none."""
         status = self._call("hook_create", self._hook())
         if status not in (0, -errno.EEXIST):
-            raise OSError(-status, os.strerror(-status))
+            raise _error(-status)
         return status == 0
 
     def remove_left(self) -> bool:
@@ -136,7 +136,7 @@ class _Device:
         options = _options(handle, prog_fd=program)
         status = self._call("attach", self._hook(), options)
         if status:
-            raise OSError(-status, os.strerror(-status))
+            raise _error(-status)
         return int(options.prog_id)
 
     def program(self, handle: int) -> int:
@@ -164,6 +164,12 @@ class _Device:
         self._library.bpf_obj_get_info_by_fd(descriptor, info, ctypes.byref(size))
         os.close(descriptor)
         return info.raw[NAME_AT:].rstrip(b"\0") == NAME
+
+
+def _error(number: int) -> OSError:
+    if number == errno.ENOENT:
+        return OSError(number, "the kernel lacks its modules sch_ingress or cls_bpf")
+    return OSError(number, os.strerror(number))
 
 
 def _options(handle: int, prog_fd: int = 0) -> _Options:
