@@ -72,6 +72,22 @@ def test_without_root_is_one_line() -> None:
         assert refused_without_root(folder) == "local: tc: it takes root to load it"
 
 
+def section(file: Path, name: str, folder: Path) -> bytes:
+    """Return a section of an object."""
+    found = folder / "section"
+    dumped = ("llvm-objcopy", f"--dump-section={name}={found}", str(file))
+    subprocess.run((*dumped, str(folder / "copy")), check=True)
+    return found.read_bytes()
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_no_btf_of_the_kernel(objects: Path, tmp_path: Path, hook: str) -> None:
+    """No relocation against its types: core_relo_len of ``struct btf_ext_header`` is 0."""
+    header = section(objects / f"{hook}.bpf.o", ".BTF.ext", tmp_path)[:32]
+    assert int.from_bytes(header[:2], "little") == 0xEB9F
+    assert header[28:32] == bytes(4)
+
+
 ATOMIC, ADD = 0xC0, 0
 """BPF_ATOMIC, the mode of an instruction of the class BPF_STX (3), and its operation BPF_ADD."""
 
@@ -80,10 +96,7 @@ ATOMIC, ADD = 0xC0, 0
 def test_no_atomic_operation_but_addition(objects: Path, tmp_path: Path, hook: str) -> None:
     """The JIT of aarch64 knows others from 5.18 on: 1902472b4fa9 ("bpf, arm64: Support more
     atomic operations"); and a kernel that must compile refuses what it cannot."""
-    code = tmp_path / "code"
-    dumped = ("llvm-objcopy", f"--dump-section={hook}={code}", f"{objects}/{hook}.bpf.o")
-    subprocess.run((*dumped, str(tmp_path / "copy")), check=True)
-    content = code.read_bytes()
+    content = section(objects / f"{hook}.bpf.o", hook, tmp_path)
     atomic = [
         int.from_bytes(content[at + 4 : at + 8], "little")
         for at in range(0, len(content), 8)
