@@ -1,0 +1,27 @@
+"""What a simulation takes for granted beside its costs: timers, what fails, for how long."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from virtboost.net.failure import Detection
+
+
+class Conditions(Struct, frozen=True, kw_only=True):
+    """Of a run; defaults are those of the configuration that the plan writes."""
+
+    detection: Detection | None = None
+    """How a death is noticed; None: as the plan chooses."""
+    connect_delay_s: float = 1.0
+    """From a daemon's start to its first attempts, at most: timers are early."""
+    connect_retry_s: float = 3.0
+    """Between attempts while the other end does not answer, at most."""
+    error_wait_s: float = 5.0
+    """After a session that was refused or lost, at most; doubled for each that follows."""
+    error_wait_most_s: float = 60.0
+    """To which it is doubled."""
+    down_s: float = 1.0
+    """Until a daemon that was killed is started again."""
+    pods_on_reflectors: bool = True
+    """Whether reflectors are nodes with pods of their own, as in a plan; an emulation's have
+    none."""
