@@ -1,0 +1,121 @@
+"""Who speaks BGP with whom: a mesh, reflectors, pairs of reflectors by groups, some above them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtboost.net import calico
+from virtboost.net.design import Design
+from virtboost.net.scale import Scale
+
+Places = NDArray[np.int64]
+
+
+class Speakers(NamedTuple):
+    """Daemons by their places: reflectors above others first, then reflectors, then nodes."""
+
+    count: int
+    tops: int
+    groups: int
+    """0: a mesh."""
+    pair: int
+    """Reflectors of a group."""
+    blocks: int
+    """Of each daemon that has pods."""
+    pods_on_reflectors: bool
+
+    @property
+    def reflectors(self) -> int:
+        """Of all kinds."""
+        return self.tops + self.groups * self.pair
+
+    @property
+    def origins(self) -> int:
+        """Daemons that announce routes."""
+        return self.count - (0 if self.pods_on_reflectors else self.reflectors)
+
+    def announces(self, place: int) -> bool:
+        """Tell whether a daemon has routes of its own."""
+        return self.pods_on_reflectors or place >= self.reflectors
+
+    def cluster(self, place: int) -> int:
+        """Return the cluster of a reflector; -1 of another daemon."""
+        if place >= self.reflectors:
+            return -1
+        return self.groups if place < self.tops else (place - self.tops) // self.pair
+
+    def group(self, place: int) -> int:
+        """Return the group whose client a node is."""
+        return place % self.groups
+
+    def masters(self, group: int) -> range:
+        """Return the reflectors of a group."""
+        first = self.tops + group * self.pair
+        return range(first, first + self.pair)
+
+    def clients(self, group: int) -> Places:
+        """Return the nodes of a group."""
+        nodes = np.arange(self.reflectors, self.count)
+        return nodes[nodes % self.groups == group]
+
+    def reflects_to(self, reflector: int, peer: int) -> bool:
+        """Tell whether a peer of a reflector is its client."""
+        return peer >= self.reflectors or reflector < self.tops <= peer
+
+    def peers(self) -> list[int]:
+        """Return the sessions of each daemon, by place."""
+        if not self.groups:
+            return [self.count - 1] * self.count
+        below = self.groups * self.pair
+        across = self.tops or below - 1
+        sizes = [len(self.clients(group)) for group in range(self.groups)]
+        return [
+            *[self.tops - 1 + below] * self.tops,
+            *(sizes[group] + across for group in range(self.groups) for _ in range(self.pair)),
+            *[self.pair] * (self.count - self.reflectors),
+        ]
+
+    def sessions(self) -> tuple[Places, Places]:
+        """Return both ends of all sessions: those that connect, and those that wait.
+
+        Of two the later place connects: of a mesh the higher address, of a reflector its client.
+        """
+        if not self.groups:
+            waits, connects = np.triu_indices(self.count, 1)
+            return connects, waits
+        nodes = np.arange(self.reflectors, self.count)
+        first = self.tops + nodes % self.groups * self.pair
+        pairs = np.array(sorted(self._between()), dtype=np.int64).reshape(-1, 2)
+        connects = np.concatenate((pairs[:, 1], np.repeat(nodes, self.pair)))
+        waits = (first[:, None] + np.arange(self.pair)).ravel()
+        return connects, np.concatenate((pairs[:, 0], waits))
+
+    def _between(self) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of reflectors that have a session."""
+        below = range(self.tops, self.reflectors)
+        if self.tops:
+            yield from product(range(self.tops), below)
+        yield from combinations(range(self.tops) if self.tops else below, 2)
+
+
+def speakers(design: Design, scale: Scale, *, pods_on_reflectors: bool) -> Speakers:
+    """Return the daemons of a design with BGP between nodes, as the plan counts them."""
+    groups, pair, tops = 0, 0, 0
+    if design.routing == "reflectors":
+        groups, pair = 1, calico.flat_reflectors(scale)
+    elif design.routing == "groups":
+        found = calico.reflection(scale)
+        groups, pair, tops = found.groups, calico.PAIR, found.top
+    return Speakers(
+        count=scale.nodes,
+        tops=tops,
+        groups=groups,
+        pair=pair,
+        blocks=scale.blocks_per_node,
+        pods_on_reflectors=pods_on_reflectors,
+    )
