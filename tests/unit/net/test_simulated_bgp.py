@@ -88,14 +88,15 @@ def test_a_start_is_what_events_one_by_one_make_it(
     said = [0] * found.count
     for who, took in zip(talk.who, talk.took, strict=True):
         said[who] += took
-    messages = talk.messages
+    assert talk.messages == speech.messages
+    to_clients = 0
     for some in heard(talk):
-        messages += some.paths.sum()
+        to_clients += some.paths.sum()
         for line, place in enumerate(some.clients.tolist()):
             assert some.complete[line] == speech.complete(place)
             assert some.origins[line] == len(speech.daemons[place].installed)
             said[place] += some.took[line]
-    assert messages == speech.messages
+    assert talk.messages == len(talk.arrivals) + to_clients
     assert said == [each.spent for each in speech.daemons]
     if not found.groups:
         assert talk.idle == [each.idle for each in speech.daemons]

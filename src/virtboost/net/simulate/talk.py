@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from virtboost.net.simulate.speakers import Speakers
-from virtboost.net.simulate.ticks import Ticks, early
+from virtboost.net.simulate.speakers import Places, Speakers
+from virtboost.net.simulate.ticks import Nanoseconds, Ticks, early
 
-OPEN, CONFIRM, UP, ROUTE, GONE, NOTICE = range(6)
+OPEN, CONFIRM, UP, ROUTE, GONE, NOTICE, TABLE = range(7)
 """Kinds of events: a connection comes to a daemon that waits for it; it is accepted; the session is
-up, with the routes of the one who connected; a route comes; it is withdrawn; a peer is missed."""
+up, with the routes of a node that connected; a route comes; it is withdrawn; a peer is missed; a
+reflector's table comes to a node that joins."""
 
 Event = tuple[int, int, int, int, int, int, int]
 """When, its kind, to whom, from whom; then of a route its origin and the first and the last cluster
@@ -44,12 +45,12 @@ class Dump(NamedTuple):
 class Reflector:
     """What a reflector knows, and whom it tells."""
 
-    def __init__(self, place: int, found: Speakers) -> None:
-        """Make one that knows its own routes only."""
+    def __init__(self, place: int, found: Speakers, claims: int) -> None:
+        """Make one that knows nothing."""
         self.place = place
         self.cluster = found.cluster(place)
-        self.paths = bytearray(found.count)
-        """To each origin."""
+        self.paths = bytearray(found.count + claims)
+        """To each origin, and to each block that is claimed later."""
         self.known, self.from_clients = 0, 0
         """Origins that it has a path to; those of its clients, and itself."""
         self.ranks: dict[int, tuple[int, int]] = {}
@@ -77,8 +78,10 @@ class Reflector:
 class Talk:
     """A network's daemons, from their start or settled."""
 
-    def __init__(self, found: Speakers, costs: Ticks, rng: np.random.Generator) -> None:
-        """Make daemons that have not begun."""
+    def __init__(
+        self, found: Speakers, costs: Ticks, rng: np.random.Generator, *, claims: int = 0
+    ) -> None:
+        """Make daemons that have not begun, and may claim so many blocks later."""
         self.found, self.costs = found, costs
         self._rng = rng
         self.ready = [0] * found.count
@@ -87,12 +90,16 @@ class Talk:
         """When a node has put all routes that it heard into its kernel."""
         self.heard = [0] * found.count
         """From how many daemons a node of a mesh, or one that joins, has routes."""
+        self.learned: dict[int, list[int]] = {}
+        """When nodes of a mesh had a route in their kernels, by its origin."""
+        self.joins = -1
         self._slots = [(-1, 0)] * found.count
-        self.reflectors = [Reflector(place, found) for place in range(found.reflectors)]
+        self.reflectors = [Reflector(place, found, claims) for place in range(found.reflectors)]
         self._events: list[Event] = []
         self.ups = array("q")
         self.attempts = 0
         self.messages = 0
+        """Of routes, to whomever."""
         self.arrivals = array("q")
         """Of messages with routes, but those of reflectors to nodes."""
         self.noticed: dict[tuple[int, int], int] = {}
@@ -128,24 +135,29 @@ class Talk:
                     self._know(reflector, origin, client=_is_below(origin, place, found))
                     reflector.paths[origin] = _copies(origin, place, found)
 
-    def connect(self, place: int, at: int, delay: int) -> None:
-        """Let one daemon, ready at a time, and those who connect to it do so."""
+    def connect(self, place: int, at: int, others_at: int) -> None:
+        """Let one daemon, ready at a time, and those who connect to it do so.
+
+        Args:
+            place: Of the daemon.
+            at: When it is ready.
+            others_at: From when on others try.
+        """
+        self.joins = place
         connects, waits = self.found.sessions()
         own = (connects == place) | (waits == place)
         self.ready[place] = self.free[place] = at
         connects, waits = connects[own], waits[own]
-        self._connect(connects, waits, np.full(len(connects), at), delay)
+        self._connect(connects, waits, np.where(connects == place, at, others_at))
 
     def _connect(
         self,
-        connects: np.ndarray[tuple[int], np.dtype[np.int64]],
-        waits: np.ndarray[tuple[int], np.dtype[np.int64]],
-        after: np.ndarray[tuple[int], np.dtype[np.int64]],
-        delay: int | None = None,
+        connects: Places,
+        waits: Places,
+        after: Nanoseconds,
     ) -> None:
         costs = self.costs
-        delay = costs.delay if delay is None else delay
-        at = after + early(delay, costs.early, self._rng, len(after)) + costs.link
+        at = after + early(costs.delay, costs.early, self._rng, len(after)) + costs.link
         order = np.lexsort((connects, waits, at))
         self._firsts = (at[order], waits[order], connects[order])
 
@@ -154,9 +166,33 @@ class Talk:
         for peer, when in at.items():
             heapq.heappush(self._events, (when, NOTICE, peer, victim, victim, -1, -1))
 
+    def claim(self, place: int, at: int, number: int) -> None:
+        """Let a node claim a block, and tell its peers."""
+        found, costs = self.found, self.costs
+        origin = found.count + number
+        if place < found.reflectors:
+            reflector = self.reflectors[place]
+            self._know(reflector, origin, client=True)
+            self._pass_on((at, ROUTE, place, place, origin, -1, -1), costs.install, gone=False)
+            return
+        peers = found.masters(found.group(place)) if found.groups else range(found.count)
+        told = [peer for peer in peers if peer != place]
+        begins = self._job(place, at, len(told) * costs.tell) - len(told) * costs.tell
+        for turn, peer in enumerate(told, 1):
+            when = begins + turn * costs.tell + costs.link
+            self._push((when, ROUTE, peer, place, origin, -1, -1))
+
     def run(self) -> None:
         """Go on until nothing is to come."""
-        handlers = (self._open, self._confirm, self._up, self._route, self._gone, self._notice)
+        handlers = (
+            self._open,
+            self._confirm,
+            self._up,
+            self._route,
+            self._gone,
+            self._notice,
+            self._table,
+        )
         for event in self._in_order():
             handlers[event[1]](event)
 
@@ -219,11 +255,15 @@ class Talk:
         reflector, found, costs = self.reflectors[place], self.found, self.costs
         client = found.reflects_to(place, peer)
         origins = reflector.known if client else reflector.from_clients
-        origins -= bool(reflector.paths[peer])
+        if client or _is_below(peer, place, found):
+            origins -= bool(reflector.paths[peer])
         done = self._job(place, at, before + origins * costs.tell)
         reflector.add(peer, found)
         if peer >= found.reflectors:
+            self.messages += origins
             reflector.dumps[peer] = Dump(done + costs.link, len(reflector.at), origins)
+            if peer == self.joins:
+                self._push((done + costs.link, TABLE, peer, place, origins, -1, -1))
             return done
         for origin in range(found.count):
             if reflector.paths[origin] and origin != peer:
@@ -236,7 +276,8 @@ class Talk:
         self.messages += 1
         self.arrivals.append(at)
         if place >= self.found.reflectors:
-            self.learn(place, at, origins=1, new=1)
+            self._learn(place, at, origins=1, new=1)
+            self.learned.setdefault(origin, []).append(self.idle[place])
             return
         costs, reflector = self.costs, self.reflectors[place]
         if origin == place or reflector.cluster in (first, last):
@@ -245,11 +286,11 @@ class Talk:
             reflector.paths[origin] += 1
             self._job(place, at, costs.take)
         else:
-            self._know(reflector, origin, client=_is_below(origin, place, self.found))
+            self._know(reflector, origin, client=self.found.reflects_to(place, source))
             self._pass_on(event, costs.take + self._kernel(), gone=False)
 
     def _gone(self, event: Event) -> None:
-        at, _, place, _, origin, first, last = event
+        at, _, place, source, origin, first, last = event
         self.messages += 1
         self.arrivals.append(at)
         reflector = self.reflectors[place]
@@ -258,7 +299,7 @@ class Talk:
             if reflector.cluster not in (first, last):
                 reflector.paths[origin] -= 1
             return
-        self._forget(reflector, origin)
+        self._forget(reflector, origin, source)
         self._pass_on(event, self.costs.take + self._kernel(), gone=True)
 
     def _notice(self, event: Event) -> None:
@@ -270,30 +311,38 @@ class Talk:
             return
         reflector = self.reflectors[place]
         if reflector.paths[origin] == 1:
-            self._forget(reflector, origin)
+            self._forget(reflector, origin, source)
             self._pass_on(event, self._kernel(), gone=True)
         elif reflector.paths[origin]:
             reflector.paths[origin] -= 1
+
+    def _table(self, event: Event) -> None:
+        at, _, place, _, origins, _, _ = event
+        self._learn(place, at, origins=origins, new=max(0, origins - self.heard[place]))
 
     def _pass_on(self, event: Event, before: int, *, gone: bool) -> None:
         """Tell the peers that may hear it, one after the other."""
         at, _, place, source, origin, first, _ = event
         reflector, costs, found = self.reflectors[place], self.costs, self.found
-        client = found.reflects_to(place, source)
-        count = len(reflector.ranks) - 1 if client else reflector.clients
+        heap, link = self._events, costs.link
+        client = source == place or found.reflects_to(place, source)
+        count = len(reflector.ranks) - (source != place) if client else reflector.clients
         done = self._job(place, at, before + count * costs.tell)
         begins = done - count * costs.tell
-        skip = reflector.ranks[source][0] if client else -1
+        skip = -1 if not client else reflector.ranks.get(source, (len(reflector.ranks), 0))[0]
         self._row(reflector, begins, origin, skip, gone=gone)
-        first = reflector.cluster if first < 0 else first
-        for peer in reflector.others:
-            if peer == source or not (client or found.reflects_to(place, peer)):
-                continue
+        last = -1 if source == place else reflector.cluster
+        first = last if first < 0 else first
+        kind = GONE if gone else ROUTE
+        told = [peer for peer in reflector.others if peer != source]
+        if not client:
+            told = [peer for peer in told if found.reflects_to(place, peer)]
+        self.messages += count - len(told)
+        for peer in told:
             among_all, among_clients = reflector.ranks[peer]
             rank = among_all - (skip < among_all) if client else among_clients
-            when = begins + (rank + 1) * costs.tell + costs.link
-            kind = GONE if gone else ROUTE
-            self._push((when, kind, peer, place, origin, first, reflector.cluster))
+            when = begins + (rank + 1) * costs.tell + link
+            heapq.heappush(heap, (when, kind, peer, place, origin, first, last))
 
     def _pass(self, at: int, peer: int, reflector: Reflector, origin: int) -> None:
         """Let a route come from a reflector, with the clusters that it passed until there."""
@@ -304,7 +353,7 @@ class Talk:
             last = reflector.cluster
         self._push((at, ROUTE, peer, reflector.place, origin, first, last))
 
-    def learn(self, place: int, at: int, *, origins: int, new: int) -> None:
+    def _learn(self, place: int, at: int, *, origins: int, new: int) -> None:
         """Let a node take routes of some origins in, and put those that are new into its kernel."""
         costs = self.costs
         took = origins * costs.take + new * costs.install
@@ -321,10 +370,10 @@ class Talk:
         reflector.known += 1
         reflector.from_clients += client
 
-    def _forget(self, reflector: Reflector, origin: int) -> None:
+    def _forget(self, reflector: Reflector, origin: int, source: int) -> None:
         reflector.paths[origin] = 0
         reflector.known -= 1
-        reflector.from_clients -= _is_below(origin, reflector.place, self.found)
+        reflector.from_clients -= self.found.reflects_to(reflector.place, source)
 
     def _row(self, reflector: Reflector, at: int, origin: int, skip: int, *, gone: bool) -> None:
         reflector.at.append(at)
