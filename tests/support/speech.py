@@ -79,13 +79,12 @@ class Speech:
         while self._coming:
             at, kind, place, source, origin, chain = heapq.heappop(self._coming)
             if HANDSHAKES[kind] == "route":
-                self._hear(at, place, source, origin, chain)
+                self._hear(at, (place, source), origin, chain)
             else:
                 getattr(self, f"_{HANDSHAKES[kind]}")(at, place, source, origin)
 
-    def _send(
-        self, at: int, kind: str, place: int, source: int, origin: int, chain: tuple[int, ...] = ()
-    ) -> None:
+    def _send(self, at: int, kind: str, *said: int, chain: tuple[int, ...] = ()) -> None:
+        place, source, origin = said
         heapq.heappush(self._coming, (at, HANDSHAKES.index(kind), place, source, origin, chain))
 
     def _work(self, place: int, at: int, took: int) -> int:
@@ -103,7 +102,7 @@ class Speech:
         second = at // prices.burst
         if daemon.accepted.get(second, 0) == prices.burst_sessions:
             self.failed += 1
-            wait = min(12 * prices.error, prices.error * 2**refused)
+            wait = min(12 * prices.error, prices.error * 2**refused) + prices.delay
             self._send(at + wait, "open", place, source, refused + 1)
             return
         daemon.accepted[second] = daemon.accepted.get(second, 0) + 1
@@ -117,7 +116,7 @@ class Speech:
         self._send(done + self.prices.link, "up", source, place, -1)
         if place in self.speakers.cluster:
             for origin, chain in table:
-                self._send(done + self.prices.link, "route", source, place, origin, chain)
+                self._send(done + self.prices.link, "route", source, place, origin, chain=chain)
 
     def _up(self, at: int, place: int, source: int, _: int) -> None:
         self.ups.append(at)
@@ -125,9 +124,9 @@ class Speech:
         done = self._work(place, at, len(table) * self.prices.tell)
         self.daemons[place].peers.append(source)
         for origin, chain in table:
-            self._send(done + self.prices.link, "route", source, place, origin, chain)
+            self._send(done + self.prices.link, "route", source, place, origin, chain=chain)
         if source not in self.speakers.cluster:
-            self._hear(at, place, source, source, ())
+            self._hear(at, (place, source), source, ())
 
     def _table(self, place: int, peer: int) -> list[tuple[int, tuple[int, ...]]]:
         """Return the best paths that a peer may hear, as it hears them."""
@@ -146,9 +145,8 @@ class Speech:
     def _reflected(self, place: int, source: int, chain: tuple[int, ...]) -> tuple[int, ...]:
         return chain if source == place else (*chain, self.speakers.cluster[place])
 
-    def _hear(
-        self, at: int, place: int, source: int, origin: int, chain: tuple[int, ...]
-    ) -> None:
+    def _hear(self, at: int, way: tuple[int, int], origin: int, chain: tuple[int, ...]) -> None:
+        place, source = way
         self.messages += 1
         daemon, prices = self.daemons[place], self.prices
         looped = origin == place or self.speakers.cluster.get(place) in chain
@@ -162,13 +160,12 @@ class Speech:
         elif looped or origin in daemon.paths:
             self._work(place, at, prices.take)
         else:
-            self._reflect(at, place, source, origin, chain)
+            self._reflect(at, way, origin, chain)
         if not looped:
             daemon.paths.setdefault(origin, []).append((source, chain))
 
-    def _reflect(
-        self, at: int, place: int, source: int, origin: int, chain: tuple[int, ...]
-    ) -> None:
+    def _reflect(self, at: int, way: tuple[int, int], origin: int, chain: tuple[int, ...]) -> None:
+        place, source = way
         daemon, prices = self.daemons[place], self.prices
         took = prices.take + (prices.install if self.pods_on_reflectors else 0)
         for peer in daemon.peers:
@@ -176,7 +173,7 @@ class Speech:
                 took += prices.tell
                 begun = max(at, daemon.free) + took + prices.link
                 passed = self._reflected(place, source, chain)
-                self._send(begun, "route", peer, place, origin, passed)
+                self._send(begun, "route", peer, place, origin, chain=passed)
         self._work(place, at, took)
 
     def complete(self, place: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,10 +48,10 @@ def daemons(shape: tuple[int, int, int, int], *, pods_on_reflectors: bool) -> Sp
 
 def as_graph(found: Speakers) -> reflection.Speakers:
     if not found.groups:
-        return reflection.mesh(found.count)
+        return reflection.mesh(found.size)
     if found.groups == 1 and not found.tops:
-        return reflection.flat(found.count, found.pair)
-    return reflection.grouped(found.count, found.groups, found.tops)
+        return reflection.flat(found.size, found.pair)
+    return reflection.grouped(found.size, found.groups, found.tops)
 
 
 def simulated(found: Speakers, prices: Prices) -> Talk:
@@ -75,9 +74,9 @@ def simulated(found: Speakers, prices: Prices) -> Talk:
 
 
 @settings(max_examples=150, deadline=None)
-@given(SHAPES, PRICES, st.booleans())
+@given(shape=SHAPES, prices=PRICES, pods_on_reflectors=st.booleans())
 def test_a_start_is_what_events_one_by_one_make_it(
-    shape: tuple[int, int, int, int], prices: Prices, pods_on_reflectors: bool
+    shape: tuple[int, int, int, int], prices: Prices, *, pods_on_reflectors: bool
 ) -> None:
     found = daemons(shape, pods_on_reflectors=pods_on_reflectors)
     talk = simulated(found, prices)
@@ -85,7 +84,7 @@ def test_a_start_is_what_events_one_by_one_make_it(
     speech.run()
     assert sorted(talk.ups) == sorted(speech.ups)
     assert talk.attempts == speech.failed
-    said = [0] * found.count
+    said = [0] * found.size
     for who, took in zip(talk.who, talk.took, strict=True):
         said[who] += took
     assert talk.messages == speech.messages
@@ -100,5 +99,7 @@ def test_a_start_is_what_events_one_by_one_make_it(
     assert said == [each.spent for each in speech.daemons]
     if not found.groups:
         assert talk.idle == [each.idle for each in speech.daemons]
-    everywhere = set(itertools.product(range(found.count), filter(found.announces, range(found.count))))
+    everywhere = set(
+        itertools.product(range(found.size), filter(found.announces, range(found.size)))
+    )
     assert settled(speech) == everywhere

@@ -56,7 +56,7 @@ def heard(talk: Talk) -> Iterator[Heard]:
     for group in range(found.groups):
         masters = [talk.reflectors[place] for place in found.masters(group)]
         clients = found.clients(group)
-        step = max(1, CELLS // (found.pair * found.count))
+        step = max(1, CELLS // (found.pair * found.size))
         for begin in range(0, len(clients), step):
             yield _hear(talk, masters, clients[begin : begin + step], saying)
 
@@ -81,9 +81,7 @@ def _hear(talk: Talk, masters: list[Reflector], clients: Places, saying: Saying)
     )
 
 
-def _in_order(
-    at: Nanoseconds, new: NDArray[np.bool_]
-) -> tuple[Nanoseconds, NDArray[np.bool_]]:
+def _in_order(at: Nanoseconds, new: NDArray[np.bool_]) -> tuple[Nanoseconds, NDArray[np.bool_]]:
     """Return what comes to each client in its order: of the same time by reflector, then origin.
 
     Time, column and whether it is new are one number while it is sorted, which takes a fourth of
@@ -107,7 +105,7 @@ def _arrivals(talk: Talk, master: Reflector, clients: Places) -> Nanoseconds:
     What it knew when their session came up comes at once, what it learns later at the client's
     turn.
     """
-    costs, count = talk.costs, talk.found.count
+    costs, count = talk.costs, talk.found.size
     begun, skips, number = (np.full(count, -1, dtype=np.int64) for _ in range(3))
     origins = np.array(master.origins)
     begun[origins], skips[origins] = np.array(master.at), np.array(master.skips)
@@ -125,7 +123,7 @@ def _arrivals(talk: Talk, master: Reflector, clients: Places) -> Nanoseconds:
 def _firsts(at: Nanoseconds) -> NDArray[np.bool_]:
     """Return which message of each daemon's routes is the first that a client hears."""
     first = at.min(axis=0)
-    new = (at == first) & (first < NEVER)
+    new: NDArray[np.bool_] = (at == first) & (first < NEVER)
     for later in range(1, len(at)):
         new[later] &= ~new[:later].any(axis=0)
     return new
@@ -136,7 +134,7 @@ def _saying(talk: Talk) -> Saying:
     who = np.array(talk.who)
     own = np.flatnonzero(who >= talk.found.reflectors)
     own = own[np.argsort(who[own], kind="stable")]
-    lines = talk.found.count - talk.found.reflectors
+    lines = talk.found.size - talk.found.reflectors
     return Saying(
         came=np.array(talk.came)[own].reshape(lines, -1),
         done=np.array(talk.done)[own].reshape(lines, -1),

@@ -39,7 +39,8 @@ COUNTS = {
     "rules": "rules installed on a node",
     "upcalls": "packets that took an upcall on a node",
     "blocks": "blocks claimed, or given back",
-    "unreached": "pairs of a node and a pod out of reach for a moment",
+    "bypassed": "connections that got no megaflow on a node: the limit was reached",
+    "missing": "routes that are not where they must be in the end",
 }
 """What a simulation counts, by key; each follows from the design and the scenario, and is exact."""
 
@@ -53,7 +54,8 @@ PEAKS = {
     "central_bytes": "memory of the largest central daemon",
     "node_queue_s": "work that waits on a node, at most",
     "central_queue_s": "work that waits on a central daemon, at most",
-    "central_queue": "messages, events or packets that wait on a central daemon, at most",
+    "central_queue": "messages or events that wait on a central daemon, at most",
+    "node_queue": "packets that wait on a node, at most",
     "storm_per_s": "messages or events in the busiest second, over all",
 }
 """The most of something in a run, by key."""

@@ -19,7 +19,7 @@ Places = NDArray[np.int64]
 class Speakers(NamedTuple):
     """Daemons by their places: reflectors above others first, then reflectors, then nodes."""
 
-    count: int
+    size: int
     tops: int
     groups: int
     """0: a mesh."""
@@ -37,7 +37,7 @@ class Speakers(NamedTuple):
     @property
     def origins(self) -> int:
         """Daemons that announce routes."""
-        return self.count - (0 if self.pods_on_reflectors else self.reflectors)
+        return self.size - (0 if self.pods_on_reflectors else self.reflectors)
 
     def announces(self, place: int) -> bool:
         """Tell whether a daemon has routes of its own."""
@@ -60,8 +60,9 @@ class Speakers(NamedTuple):
 
     def clients(self, group: int) -> Places:
         """Return the nodes of a group."""
-        nodes = np.arange(self.reflectors, self.count)
-        return nodes[nodes % self.groups == group]
+        nodes = np.arange(self.reflectors, self.size)
+        chosen: Places = nodes[nodes % self.groups == group]
+        return chosen
 
     def reflects_to(self, reflector: int, peer: int) -> bool:
         """Tell whether a peer of a reflector is its client."""
@@ -70,14 +71,14 @@ class Speakers(NamedTuple):
     def peers(self) -> list[int]:
         """Return the sessions of each daemon, by place."""
         if not self.groups:
-            return [self.count - 1] * self.count
+            return [self.size - 1] * self.size
         below = self.groups * self.pair
         across = self.tops or below - 1
         sizes = [len(self.clients(group)) for group in range(self.groups)]
         return [
             *[self.tops - 1 + below] * self.tops,
             *(sizes[group] + across for group in range(self.groups) for _ in range(self.pair)),
-            *[self.pair] * (self.count - self.reflectors),
+            *[self.pair] * (self.size - self.reflectors),
         ]
 
     def sessions(self) -> tuple[Places, Places]:
@@ -86,9 +87,9 @@ class Speakers(NamedTuple):
         Of two the later place connects: of a mesh the higher address, of a reflector its client.
         """
         if not self.groups:
-            waits, connects = np.triu_indices(self.count, 1)
+            waits, connects = np.triu_indices(self.size, 1)
             return connects, waits
-        nodes = np.arange(self.reflectors, self.count)
+        nodes = np.arange(self.reflectors, self.size)
         first = self.tops + nodes % self.groups * self.pair
         pairs = np.array(sorted(self._between()), dtype=np.int64).reshape(-1, 2)
         connects = np.concatenate((pairs[:, 1], np.repeat(nodes, self.pair)))
@@ -112,7 +113,7 @@ def speakers(design: Design, scale: Scale, *, pods_on_reflectors: bool) -> Speak
         found = calico.reflection(scale)
         groups, pair, tops = found.groups, calico.PAIR, found.top
     return Speakers(
-        count=scale.nodes,
+        size=scale.nodes,
         tops=tops,
         groups=groups,
         pair=pair,

@@ -49,7 +49,7 @@ class Reflector:
         """Make one that knows nothing."""
         self.place = place
         self.cluster = found.cluster(place)
-        self.paths = bytearray(found.count + claims)
+        self.paths = bytearray(found.size + claims)
         """To each origin, and to each block that is claimed later."""
         self.known, self.from_clients = 0, 0
         """Origins that it has a path to; those of its clients, and itself."""
@@ -61,8 +61,8 @@ class Reflector:
         self.dumps: dict[int, Dump] = {}
         self.at, self.origins = array("q"), array("q")
         self.gone, self.skips = array("b"), array("q")
-        """Rows: when it began to tell of which origin; whether it withdrew it; after which rank among all
-        it left one out, the source; -1: it told its clients only."""
+        """Rows: when it began to tell of which origin; whether it withdrew it; the rank among all of the
+        source, which it left out; -1: it told its clients only."""
 
     def add(self, peer: int, found: Speakers) -> None:
         """Take a peer in, as the last to be told."""
@@ -84,18 +84,19 @@ class Talk:
         """Make daemons that have not begun, and may claim so many blocks later."""
         self.found, self.costs = found, costs
         self._rng = rng
-        self.ready = [0] * found.count
-        self.free = [0] * found.count
-        self.idle = [0] * found.count
+        self.ready = [0] * found.size
+        self.free = [0] * found.size
+        self.idle = [0] * found.size
         """When a node has put all routes that it heard into its kernel."""
-        self.heard = [0] * found.count
+        self.heard = [0] * found.size
         """From how many daemons a node of a mesh, or one that joins, has routes."""
-        self.learned: dict[int, list[int]] = {}
-        """When nodes of a mesh had a route in their kernels, by its origin."""
+        self.learned: dict[int, list[tuple[int, int]]] = {}
+        """Which nodes of a mesh had a block that was claimed in their kernels, and when, by block."""
         self.joins = -1
-        self._slots = [(-1, 0)] * found.count
+        self._slots = [(-1, 0)] * found.size
         self.reflectors = [Reflector(place, found, claims) for place in range(found.reflectors)]
         self._events: list[Event] = []
+        self._firsts: tuple[Nanoseconds, Places, Places] = (np.empty(0, dtype=np.int64),) * 3
         self.ups = array("q")
         self.attempts = 0
         self.messages = 0
@@ -111,18 +112,31 @@ class Talk:
     def begin(self) -> None:
         """Start all daemons, and let each connect."""
         found, costs = self.found, self.costs
-        self.ready = [place * costs.spawn + costs.begin for place in range(found.count)]
+        self.ready = [place * costs.spawn + costs.begin for place in range(found.size)]
         self.free = list(self.ready)
         for place, start in enumerate(self.ready):
             self._log(place, start - costs.begin, start, costs.begin)
         for reflector in self.reflectors:
-            if found.pods_on_reflectors:
-                self._know(reflector, reflector.place, client=True)
-                self._row(reflector, self.ready[reflector.place], reflector.place, 0, gone=False)
+            self._begin_reflector(reflector)
         connects, waits = found.sessions()
         self._connect(connects, waits, np.array(self.ready)[connects])
 
-    def settle(self, absent: int) -> None:
+    def _begin_reflector(self, reflector: Reflector) -> None:
+        place = reflector.place
+        if self.found.announces(place):
+            self._know(reflector, place, client=True)
+            self._row(reflector, self.ready[place], place, 0, gone=False)
+
+    def peers(self, place: int) -> list[int]:
+        """Return the peers of a daemon."""
+        found = self.found
+        if place < found.reflectors:
+            return list(_peers_of(place, found))
+        if found.groups:
+            return list(found.masters(found.group(place)))
+        return [peer for peer in range(found.size) if peer != place]
+
+    def settle(self, absent: int | None) -> None:
         """Let all be up and known, but for one daemon and its routes."""
         found = self.found
         for reflector in self.reflectors:
@@ -130,25 +144,28 @@ class Talk:
             for peer in _peers_of(place, found):
                 if absent not in (place, peer):
                     reflector.add(peer, found)
-            for origin in range(found.count):
+            for origin in range(found.size):
                 if found.announces(origin) and absent not in (origin, place):
                     self._know(reflector, origin, client=_is_below(origin, place, found))
                     reflector.paths[origin] = _copies(origin, place, found)
 
-    def connect(self, place: int, at: int, others_at: int) -> None:
+    def connect(self, place: int, at: int, others_wait: int) -> None:
         """Let one daemon, ready at a time, and those who connect to it do so.
 
         Args:
             place: Of the daemon.
             at: When it is ready.
-            others_at: From when on others try.
+            others_wait: How long others wait before they try, at most.
         """
         self.joins = place
         connects, waits = self.found.sessions()
         own = (connects == place) | (waits == place)
         self.ready[place] = self.free[place] = at
+        if place < self.found.reflectors:
+            self._begin_reflector(self.reflectors[place])
         connects, waits = connects[own], waits[own]
-        self._connect(connects, waits, np.where(connects == place, at, others_at))
+        waited = early(others_wait, self.costs.early, self._rng, len(connects))
+        self._connect(connects, waits, np.where(connects == place, at, waited))
 
     def _connect(
         self,
@@ -169,14 +186,13 @@ class Talk:
     def claim(self, place: int, at: int, number: int) -> None:
         """Let a node claim a block, and tell its peers."""
         found, costs = self.found, self.costs
-        origin = found.count + number
+        origin = found.size + number
         if place < found.reflectors:
             reflector = self.reflectors[place]
             self._know(reflector, origin, client=True)
             self._pass_on((at, ROUTE, place, place, origin, -1, -1), costs.install, gone=False)
             return
-        peers = found.masters(found.group(place)) if found.groups else range(found.count)
-        told = [peer for peer in peers if peer != place]
+        told = self.peers(place)
         begins = self._job(place, at, len(told) * costs.tell) - len(told) * costs.tell
         for turn, peer in enumerate(told, 1):
             when = begins + turn * costs.tell + costs.link
@@ -218,7 +234,7 @@ class Talk:
         used = used + 1 if now == slot else 1
         if used > costs.burst_sessions:
             wait = min(costs.error_most, costs.error << min(refused, 30))
-            self._again(event, wait, refused + 1)
+            self._again(event, wait + costs.delay, refused + 1)
             return
         self._slots[place] = (now, used)
         done = self._job(place, at, costs.sessions[place])
@@ -265,10 +281,10 @@ class Talk:
             if peer == self.joins:
                 self._push((done + costs.link, TABLE, peer, place, origins, -1, -1))
             return done
-        for origin in range(found.count):
-            if reflector.paths[origin] and origin != peer:
-                if client or _is_below(origin, place, found):
-                    self._pass(done + costs.link, peer, reflector, origin)
+        for origin in range(found.size):
+            heard = client or _is_below(origin, place, found)
+            if heard and reflector.paths[origin] and origin != peer:
+                self._pass(done + costs.link, peer, reflector, origin)
         return done
 
     def _route(self, event: Event) -> None:
@@ -277,7 +293,8 @@ class Talk:
         self.arrivals.append(at)
         if place >= self.found.reflectors:
             self._learn(place, at, origins=1, new=1)
-            self.learned.setdefault(origin, []).append(self.idle[place])
+            if origin >= self.found.size:
+                self.learned.setdefault(origin, []).append((place, self.idle[place]))
             return
         costs, reflector = self.costs, self.reflectors[place]
         if origin == place or reflector.cluster in (first, last):
