@@ -12,6 +12,7 @@ import typer
 
 from virtboost.cli.application import add_verb, application
 from virtboost.cli.hosts import AsJson
+from virtboost.cli.net_simulation import simulate
 from virtboost.errors import InputError
 
 if TYPE_CHECKING:
@@ -316,6 +317,7 @@ def _write(folder: Path, network: Network, made: NetPlan) -> None:
 
 app = application()
 add_verb(app, plan)
+add_verb(app, simulate)
 add_verb(app, emulate)
 add_verb(app, template)
 add_verb(app, describe)
@@ -324,4 +326,4 @@ add_verb(app, drift)
 
 @app.callback()
 def _group() -> None:
-    """Plan the network of containers on many hosts, or run one small; no host is changed."""
+    """Plan the network of containers on many hosts, simulate it, or run it small."""

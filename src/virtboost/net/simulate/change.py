@@ -93,7 +93,7 @@ def failure(case: Case) -> Outcome:
             "noticed": distribution(seen),
             "blackhole": distribution(gone / SECOND + stays_s),
         },
-        counts=_counts(talk) | {"sessions": len(noticed)},
+        counts={"messages": talk.messages},
         peaks=_peaks(case, talk),
     )
 
@@ -117,7 +117,7 @@ def reflector(case: Case) -> Outcome:
     times = {
         "noticed": distribution(np.array(list(noticed.values())) / SECOND),
         "sessions": distribution(np.array(back.ups) / SECOND),
-        "complete": distribution(np.array([back.free[victim]]) / SECOND),
+        "ready": distribution(np.array([back.free[victim]]) / SECOND),
     }
     if dead.found.pods_on_reflectors:
         gone = _others(dead, wave.gone(dead, victim, below), victim)

@@ -18,6 +18,7 @@ tells watchers of changes."""
 TIMES = {
     "sessions": "a session is up after",
     "complete": "a node has every route after",
+    "ready": "the reflector has told all after",
     "half": "half of the nodes reach a new pod after",
     "most": "99 % of the nodes reach a new pod after",
     "all": "every node reaches a new pod after",

@@ -61,8 +61,8 @@ class Reflector:
         self.dumps: dict[int, Dump] = {}
         self.at, self.origins = array("q"), array("q")
         self.gone, self.skips = array("b"), array("q")
-        """Rows: when it began to tell of which origin; whether it withdrew it; the rank among all of the
-        source, which it left out; -1: it told its clients only."""
+        """Rows: when it began to tell of which origin; whether it withdrew it; the rank of the
+        source among all, which it left out; -1: it told its clients only."""
 
     def add(self, peer: int, found: Speakers) -> None:
         """Take a peer in, as the last to be told."""
@@ -91,7 +91,7 @@ class Talk:
         self.heard = [0] * found.size
         """From how many daemons a node of a mesh, or one that joins, has routes."""
         self.learned: dict[int, list[tuple[int, int]]] = {}
-        """Which nodes of a mesh had a block that was claimed in their kernels, and when, by block."""
+        """Which nodes of a mesh had a claimed block in their kernels, and when, by block."""
         self.joins = -1
         self._slots = [(-1, 0)] * found.size
         self.reflectors = [Reflector(place, found, claims) for place in range(found.reflectors)]
