@@ -91,7 +91,11 @@ def simulate(
     """
     from virtboost.cli.output import print_document
     from virtboost.cli.userfile import write_document
-    from virtboost.net.simulate.sweep import Sweep, study
+
+    try:
+        from virtboost.net.simulate.sweep import Sweep, study
+    except ImportError as error:
+        raise InputError("net simulate needs numpy: pip install 'virtboost[net]'") from error
     from virtboost.report.net_simulation import simulation_lines
 
     network = _network(description)

@@ -39,13 +39,13 @@ def simulation_lines(study: Study, width: int) -> Iterator[str]:
     for _, group in groupby(study.runs, key=lambda run: run.nodes):
         runs = list(group)
         yield from wrapped(_head(runs), width)
-        for number, outcome in enumerate(runs[0].outcomes):
+        for number in range(len(runs[0].outcomes)):
             yield ""
             yield from _outcome([run.outcomes[number] for run in runs], width)
         yield ""
     yield from wrapped(
-        f"costs of: {study.runs[0].machine}. Counts follow from the design; times and CPU are as good "
-        "as the costs are, which --costs replaces.",
+        f"costs of: {study.runs[0].machine}. Counts follow from the design; times and CPU are "
+        "as good as the costs are, which --costs replaces.",
         width,
     )
 
@@ -79,17 +79,21 @@ def _outcome(found: Sequence[Outcome], width: int) -> Iterator[str]:
     first = found[0]
     yield from wrapped(HEADS[first.scenario], width)
     yield from _times(found, width)
-    counts = (
-        f"{COUNTS[key]}: {_range(each.counts[key] for each in found)}" for key in first.counts
-    )
-    yield from wrapped("; ".join(counts), width, indent=2, hang=0)
-    peaks = (
-        f"{PEAKS[key]}: {amount(max(each.peaks[key] for each in found), _unit(key))}"
-        for key in first.peaks
-    )
-    yield from wrapped("; ".join(peaks), width, indent=2, hang=0)
+    yield from _figures(found)
     for note in first.notes:
         yield from wrapped(f"note: {note}", width, indent=2)
+
+
+def _figures(found: Sequence[Outcome]) -> Iterator[str]:
+    """Yield counts and peaks, each before what it is of."""
+    first = found[0]
+    rows = [(_range(each.counts[key] for each in found), COUNTS[key]) for key in first.counts]
+    for key in first.peaks:
+        most = max(each.peaks[key] for each in found)
+        rows.append((amount(most, unit(key)), PEAKS[key]))
+    column = max((len(value) for value, _ in rows), default=0)
+    for value, title in rows:
+        yield f"  {value.rjust(column)}  {title}"
 
 
 def _range(counts: Iterable[int]) -> str:
@@ -99,7 +103,7 @@ def _range(counts: Iterable[int]) -> str:
 
 def _times(found: Sequence[Outcome], width: int) -> Iterator[str]:
     """Yield a table of seconds, with the titles above the figures where it is narrow."""
-    rows = [("seconds", *QUANTILES)]
+    rows: list[tuple[str, ...]] = [("seconds", *QUANTILES)]
     for key in found[0].times:
         one = merged([each.times[key] for each in found])
         rows.append((TIMES[key], *(seconds(getattr(one, each)) for each in QUANTILES)))
@@ -128,7 +132,8 @@ def seconds(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def _unit(key: str) -> Unit:
+def unit(key: str) -> Unit:
+    """Return the unit of a peak, which its key ends with."""
     if key.endswith("_bytes"):
         return "B"
     if key.endswith("_per_s"):

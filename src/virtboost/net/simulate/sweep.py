@@ -93,7 +93,7 @@ def _on_dask(tasks: Sequence[Task], address: str) -> list[Simulation]:
     except ImportError as error:
         raise InputError(NEEDS_DASK) from error
     try:
-        with Client(address, timeout=WAIT_S) as client:
+        with Client(address, timeout=WAIT_S) as client:  # type: ignore[no-untyped-call]
             return list(client.gather(client.map(run, tasks, pure=False)))
     except (OSError, ValueError) as error:
         raise TransportError(f"--dask {address}", str(error)) from error
