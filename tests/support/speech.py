@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from support.reflection import Speakers
 
-HANDSHAKES = ("open", "confirm", "up", "route")
+KINDS = ("open", "confirm", "up", "route", "gone", "notice", "claim")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Daemon:
     peers: list[int] = field(default_factory=list)
     paths: dict[int, list[tuple[int, tuple[int, ...]]]] = field(default_factory=dict)
     installed: dict[int, int] = field(default_factory=dict)
+    removed: dict[int, int] = field(default_factory=dict)
     accepted: dict[int, int] = field(default_factory=dict)
     spent: int = 0
 
@@ -55,13 +56,19 @@ class Speech:
     speakers: Speakers
     prices: Prices
     pods_on_reflectors: bool = True
+    late: int | None = None
+    """A daemon that starts at ``late_at`` only."""
+    late_at: int = 0
     messages: int = 0
+    heard_at: list[int] = field(default_factory=list)
     failed: int = 0
     ups: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         prices = self.prices
         starts = [place * prices.spawn + prices.begin for place in range(self.speakers.nodes)]
+        if self.late is not None:
+            starts[self.late] = self.late_at
         self.daemons = [Daemon(ready=start, free=start, spent=prices.begin) for start in starts]
         self._coming: list[tuple[int, int, int, int, int, tuple[int, ...]]] = []
         for place, daemon in enumerate(self.daemons):
@@ -78,14 +85,16 @@ class Speech:
     def run(self) -> None:
         while self._coming:
             at, kind, place, source, origin, chain = heapq.heappop(self._coming)
-            if HANDSHAKES[kind] == "route":
+            if KINDS[kind] == "route":
                 self._hear(at, (place, source), origin, chain)
+            elif KINDS[kind] in ("gone", "notice"):
+                self._lose(at, (place, source), origin, chain)
             else:
-                getattr(self, f"_{HANDSHAKES[kind]}")(at, place, source, origin)
+                getattr(self, f"_{KINDS[kind]}")(at, place, source, origin)
 
     def _send(self, at: int, kind: str, *said: int, chain: tuple[int, ...] = ()) -> None:
         place, source, origin = said
-        heapq.heappush(self._coming, (at, HANDSHAKES.index(kind), place, source, origin, chain))
+        heapq.heappush(self._coming, (at, KINDS.index(kind), place, source, origin, chain))
 
     def _work(self, place: int, at: int, took: int) -> int:
         daemon = self.daemons[place]
@@ -148,6 +157,7 @@ class Speech:
     def _hear(self, at: int, way: tuple[int, int], origin: int, chain: tuple[int, ...]) -> None:
         place, source = way
         self.messages += 1
+        self.heard_at.append(at)
         daemon, prices = self.daemons[place], self.prices
         looped = origin == place or self.speakers.cluster.get(place) in chain
         if place not in self.speakers.cluster:
@@ -160,21 +170,67 @@ class Speech:
         elif looped or origin in daemon.paths:
             self._work(place, at, prices.take)
         else:
-            self._reflect(at, way, origin, chain)
+            self._tell(at, way, origin, chain, "route")
+            daemon.installed[origin] = daemon.idle
         if not looped:
             daemon.paths.setdefault(origin, []).append((source, chain))
 
-    def _reflect(self, at: int, way: tuple[int, int], origin: int, chain: tuple[int, ...]) -> None:
+    def _tell(
+        self, at: int, way: tuple[int, int], origin: int, chain: tuple[int, ...], what: str
+    ) -> None:
+        """Let a reflector tell its peers one after the other, once its own kernel has it."""
         place, source = way
         daemon, prices = self.daemons[place], self.prices
         took = prices.take + (prices.install if self.pods_on_reflectors else 0)
+        daemon.idle = max(at, daemon.free) + took
         for peer in daemon.peers:
             if peer != source and self._passes(place, source, peer):
                 took += prices.tell
                 begun = max(at, daemon.free) + took + prices.link
                 passed = self._reflected(place, source, chain)
-                self._send(begun, "route", peer, place, origin, chain=passed)
+                self._send(begun, what, peer, place, origin, chain=passed)
         self._work(place, at, took)
+
+    def claim(self, place: int, at: int, block: int) -> None:
+        """Let a daemon announce one more route."""
+        self._send(at, "claim", place, place, block)
+
+    def _claim(self, at: int, place: int, _: int, block: int) -> None:
+        """Tell the peers one after the other."""
+        daemon, prices = self.daemons[place], self.prices
+        daemon.paths[block] = [(place, ())]
+        took = 0
+        for peer in daemon.peers:
+            took += prices.tell
+            begun = max(at, daemon.free) + took + prices.link
+            self._send(begun, "route", peer, place, block)
+        self._work(place, at, took)
+
+    def notice(self, victim: int, times: dict[int, int]) -> None:
+        """Let each peer notice at a time of its own that a daemon is gone."""
+        for peer, at in times.items():
+            self._send(at, "notice", peer, victim, victim)
+
+    def _lose(self, at: int, way: tuple[int, int], origin: int, chain: tuple[int, ...]) -> None:
+        """Take a path away; the last one goes out of the kernel, and peers are told."""
+        place, source = way
+        daemon, prices = self.daemons[place], self.prices
+        self.messages += source != origin
+        before = daemon.paths.get(origin, [])
+        left = [path for path in before if path[0] != source]
+        last = bool(before) and not left
+        if place not in self.speakers.cluster:
+            daemon.idle = max(at, daemon.idle, daemon.free) + prices.take + last * prices.install
+            if last:
+                daemon.removed[origin] = daemon.idle
+        elif last:
+            self._tell(at, way, origin, before[0][1], "gone")
+            daemon.removed[origin] = daemon.idle
+        else:
+            self._work(place, at, prices.take)
+        daemon.paths[origin] = left
+        if not left:
+            daemon.paths.pop(origin, None)
 
     def complete(self, place: int) -> int:
         """Return when a node had put the last route into its kernel."""

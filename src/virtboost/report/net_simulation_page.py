@@ -129,6 +129,7 @@ def _plot(title: str, found: dict[int, list[Distribution]]) -> Markup:
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.set_xlabel("nodes")
-    axes.set_ylabel(f"{title}, s")
+    axes.set_ylabel("seconds")
+    axes.set_title(title, loc="left", fontsize="medium")
     axes.legend(frameon=False, labelcolor=SOFT)
     return svg(figure, f"{title}, by number of nodes")

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from support import reflection
 from support.speech import Prices, Speech, settled
+from virtboost.net.simulate import wave
 from virtboost.net.simulate.audience import heard
 from virtboost.net.simulate.conditions import Conditions
 from virtboost.net.simulate.cost import Costs
 from virtboost.net.simulate.speakers import Speakers
 from virtboost.net.simulate.talk import Talk
-from virtboost.net.simulate.ticks import ticks
+from virtboost.net.simulate.ticks import Ticks, ticks
 
 SHAPES = st.one_of(
     st.tuples(st.integers(2, 30), st.just(0), st.just(0), st.just(0)),
@@ -54,7 +55,7 @@ def as_graph(found: Speakers) -> reflection.Speakers:
     return reflection.grouped(found.size, found.groups, found.tops)
 
 
-def simulated(found: Speakers, prices: Prices) -> Talk:
+def as_ticks(found: Speakers, prices: Prices) -> Ticks:
     costs = Costs(
         begin_s=prices.begin / 1e9,
         spawn_s=prices.spawn / 1e9,
@@ -66,14 +67,17 @@ def simulated(found: Speakers, prices: Prices) -> Talk:
         burst_sessions=prices.burst_sessions,
         early_ratio=0,
     )
-    given_ = Conditions(connect_delay_s=prices.delay / 1e9)
-    talk = Talk(found, ticks(costs, given_, found), np.random.default_rng(0))
+    return ticks(costs, Conditions(connect_delay_s=prices.delay / 1e9), found)
+
+
+def simulated(found: Speakers, prices: Prices) -> Talk:
+    talk = Talk(found, as_ticks(found, prices), np.random.default_rng(0))
     talk.begin()
     talk.run()
     return talk
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(shape=SHAPES, prices=PRICES, pods_on_reflectors=st.booleans())
 def test_a_start_is_what_events_one_by_one_make_it(
     shape: tuple[int, int, int, int], prices: Prices, *, pods_on_reflectors: bool
@@ -103,3 +107,115 @@ def test_a_start_is_what_events_one_by_one_make_it(
         itertools.product(range(found.size), filter(found.announces, range(found.size)))
     )
     assert settled(speech) == everywhere
+
+
+CALM = st.builds(
+    Prices,
+    begin=st.just(1_000_000),
+    spawn=st.just(300_000_000),
+    session=st.integers(0, 1_000_000),
+    take=st.integers(0, 100_000),
+    install=st.integers(0, 100_000),
+    tell=st.integers(0, 100_000),
+    link=st.integers(1, 200_000),
+)
+"""Daemons that start one long after the other, so that each peers with the others by their places."""
+
+LATER = 1_000_000_000_000
+
+
+def settled_speech(found: Speakers, prices: Prices, late: int | None = None) -> Speech:
+    speech = Speech(as_graph(found), prices, found.pods_on_reflectors, late=late, late_at=LATER)
+    speech.run()
+    return speech
+
+
+def settled_talk(found: Speakers, prices: Prices, absent: int | None) -> Talk:
+    talk = Talk(found, as_ticks(found, prices), np.random.default_rng(0))
+    talk.settle(absent)
+    return talk
+
+
+def known_by(talk: Talk, origin: int) -> list[int]:
+    times = wave.reached(talk, origin) if talk.found.groups else np.array(talk.complete)
+    return [int(each) for each in times]
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=SHAPES, prices=CALM, pods_on_reflectors=st.booleans())
+def test_a_node_that_joins_is_what_events_one_by_one_make_it(
+    shape: tuple[int, int, int, int], prices: Prices, *, pods_on_reflectors: bool
+) -> None:
+    found = daemons(shape, pods_on_reflectors=pods_on_reflectors)
+    newcomer = found.size - 1
+    talk = settled_talk(found, prices, newcomer)
+    talk.connect(newcomer, LATER, 0)
+    talk.run()
+    speech = settled_speech(found, prices, late=newcomer)
+    assert sorted(talk.ups) == sorted(up for up in speech.ups if up >= LATER)
+    assert talk.complete[newcomer] == speech.complete(newcomer)
+    assert talk.messages == sum(at >= LATER for at in speech.heard_at)
+    reached = known_by(talk, newcomer)
+    for place in range(found.size - 1):
+        if found.announces(place):
+            assert reached[place] == speech.daemons[place].installed[newcomer]
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=SHAPES, prices=CALM, data=st.data())
+def test_a_death_is_what_events_one_by_one_make_it(
+    shape: tuple[int, int, int, int], prices: Prices, data: st.DataObject
+) -> None:
+    found = daemons(shape, pods_on_reflectors=True)
+    victims = [found.size - 1, *([found.tops] if found.groups else [])]
+    victim = data.draw(st.sampled_from(victims))
+    talk = settled_talk(found, prices, None)
+    drawn = st.lists(st.integers(0, 10_000_000), min_size=found.size, max_size=found.size)
+    after = data.draw(drawn)
+    times = {peer: LATER + after[peer] for peer in talk.peers(victim)}
+    below = {peer: at for peer, at in times.items() if found.groups and peer >= found.reflectors}
+    talk.miss(victim, {peer: at for peer, at in times.items() if peer not in below})
+    talk.run()
+    speech = settled_speech(found, prices)
+    before = speech.messages
+    speech.notice(victim, times)
+    speech.run()
+    assert talk.messages == speech.messages - before
+    if found.groups:
+        gone = wave.gone(talk, victim, below if victim < found.reflectors else None)
+    for place in set(range(found.size)) - {victim}:
+        lost = int(gone[place]) if found.groups else talk.lost[place]
+        assert lost == speech.daemons[place].removed[victim]
+        assert victim not in speech.daemons[place].paths
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=SHAPES, prices=CALM, data=st.data())
+def test_claimed_blocks_go_where_events_one_by_one_bring_them(
+    shape: tuple[int, int, int, int], prices: Prices, data: st.DataObject
+) -> None:
+    """Far apart in time: what a client hears at once of two is a queue that is not simulated."""
+    found = daemons(shape, pods_on_reflectors=True)
+    nodes = data.draw(st.lists(st.integers(0, found.size - 1), min_size=1, max_size=4))
+    talk = Talk(found, as_ticks(found, prices), np.random.default_rng(0), claims=len(nodes))
+    talk.settle(None)
+    speech = settled_speech(found, prices)
+    before = speech.messages
+    for number, place in enumerate(nodes):
+        at = LATER + number * 1_000_000_000
+        talk.claim(place, at, number)
+        speech.claim(place, at, found.size + number)
+    talk.run()
+    speech.run()
+    assert talk.messages == speech.messages - before
+    for number, place in enumerate(nodes):
+        block = found.size + number
+        if found.groups:
+            times = dict(enumerate(wave.reached(talk, block).tolist()))
+        else:
+            times = dict(talk.learned[block])
+        installed = {
+            other: speech.daemons[other].installed[block]
+            for other in set(range(found.size)) - {place}
+        }
+        assert {other: times[other] for other in installed} == installed

@@ -31,7 +31,7 @@ def join(case: Case) -> Outcome:
         scenario="join",
         times={
             "sessions": distribution(np.array(talk.ups) / SECOND),
-            "complete": distribution(np.array([talk.idle[newcomer]]) / SECOND),
+            "complete": distribution(np.array([talk.complete[newcomer]]) / SECOND),
             **shares([_others(talk, _learned(talk, newcomer), newcomer)]),
         },
         counts=_counts(talk),
@@ -64,7 +64,7 @@ def restart(case: Case) -> Outcome:
         scenario="restart",
         times={
             "sessions": distribution(np.array(talk.ups) / SECOND),
-            "complete": distribution(np.array([talk.idle[victim]]) / SECOND),
+            "complete": distribution(np.array([talk.complete[victim]]) / SECOND),
             "blackhole": distribution(lost / SECOND),
         },
         counts=_counts(talk),
@@ -143,7 +143,7 @@ def _stays_s(case: Case) -> int:
 
 
 def _learned(talk: Talk, origin: int) -> Nanoseconds:
-    return wave.reached(talk, origin) if talk.found.groups else np.array(talk.idle)
+    return wave.reached(talk, origin) if talk.found.groups else np.array(talk.complete)
 
 
 def _lost(talk: Talk, origin: int) -> Nanoseconds:

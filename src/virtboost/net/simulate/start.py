@@ -21,7 +21,7 @@ def start(case: Case) -> Outcome:
     found = talk.found
     jobs = load.jobs(talk)
     cost = load.load(jobs, found.size)
-    complete = np.array(talk.idle)
+    complete = np.array(talk.complete)
     origins = np.array(talk.heard)
     storms = []
     for some in heard(talk):

@@ -21,10 +21,10 @@ import numpy as np
 from virtboost.net.simulate.speakers import Places, Speakers
 from virtboost.net.simulate.ticks import Nanoseconds, Ticks, early
 
-OPEN, CONFIRM, UP, ROUTE, GONE, NOTICE, TABLE = range(7)
+OPEN, CONFIRM, UP, ROUTE, GONE, NOTICE, TABLE, CLAIM = range(8)
 """Kinds of events: a connection comes to a daemon that waits for it; it is accepted; the session is
 up, with the routes of a node that connected; a route comes; it is withdrawn; a peer is missed; a
-reflector's table comes to a node that joins."""
+reflector's table comes to a node that joins; a node claims a block."""
 
 Event = tuple[int, int, int, int, int, int, int]
 """When, its kind, to whom, from whom; then of a route its origin and the first and the last cluster
@@ -87,7 +87,9 @@ class Talk:
         self.ready = [0] * found.size
         self.free = [0] * found.size
         self.idle = [0] * found.size
-        """When a node has put all routes that it heard into its kernel."""
+        """When a node has taken in all that it heard."""
+        self.complete = [0] * found.size
+        """When it had put the last route that was new into its kernel."""
         self.heard = [0] * found.size
         """From how many daemons a node of a mesh, or one that joins, has routes."""
         self.learned: dict[int, list[tuple[int, int]]] = {}
@@ -184,19 +186,8 @@ class Talk:
             heapq.heappush(self._events, (when, NOTICE, peer, victim, victim, -1, -1))
 
     def claim(self, place: int, at: int, number: int) -> None:
-        """Let a node claim a block, and tell its peers."""
-        found, costs = self.found, self.costs
-        origin = found.size + number
-        if place < found.reflectors:
-            reflector = self.reflectors[place]
-            self._know(reflector, origin, client=True)
-            self._pass_on((at, ROUTE, place, place, origin, -1, -1), costs.install, gone=False)
-            return
-        told = self.peers(place)
-        begins = self._job(place, at, len(told) * costs.tell) - len(told) * costs.tell
-        for turn, peer in enumerate(told, 1):
-            when = begins + turn * costs.tell + costs.link
-            self._push((when, ROUTE, peer, place, origin, -1, -1))
+        """Let a node claim a block at a time, and tell its peers."""
+        self._push((at, CLAIM, place, place, self.found.size + number, -1, -1))
 
     def run(self) -> None:
         """Go on until nothing is to come."""
@@ -208,6 +199,7 @@ class Talk:
             self._gone,
             self._notice,
             self._table,
+            self._claim,
         )
         for event in self._in_order():
             handlers[event[1]](event)
@@ -294,7 +286,7 @@ class Talk:
         if place >= self.found.reflectors:
             self._learn(place, at, origins=1, new=1)
             if origin >= self.found.size:
-                self.learned.setdefault(origin, []).append((place, self.idle[place]))
+                self.learned.setdefault(origin, []).append((place, self.complete[place]))
             return
         costs, reflector = self.costs, self.reflectors[place]
         if origin == place or reflector.cluster in (first, last):
@@ -323,13 +315,14 @@ class Talk:
         at, _, place, source, origin, _, _ = event
         self.noticed[place, source] = at
         if place >= self.found.reflectors:
-            if source >= self.found.reflectors:
-                self.lost[place] = self._job(place, at, self.costs.install)
+            if not self.found.groups:
+                took = self.costs.take + self.costs.install
+                self.lost[place] = self._job(place, at, took)
             return
         reflector = self.reflectors[place]
         if reflector.paths[origin] == 1:
             self._forget(reflector, origin, source)
-            self._pass_on(event, self._kernel(), gone=True)
+            self._pass_on(event, self.costs.take + self._kernel(), gone=True)
         elif reflector.paths[origin]:
             reflector.paths[origin] -= 1
 
@@ -370,6 +363,20 @@ class Talk:
             last = reflector.cluster
         self._push((at, ROUTE, peer, reflector.place, origin, first, last))
 
+    def _claim(self, event: Event) -> None:
+        at, _, place, _, origin, _, _ = event
+        found, costs = self.found, self.costs
+        if place < found.reflectors:
+            reflector = self.reflectors[place]
+            self._know(reflector, origin, client=True)
+            self._pass_on(event, 0, gone=False)
+            return
+        told = self.peers(place)
+        begins = self._job(place, at, len(told) * costs.tell) - len(told) * costs.tell
+        for turn, peer in enumerate(told, 1):
+            when = begins + turn * costs.tell + costs.link
+            self._push((when, ROUTE, peer, place, origin, -1, -1))
+
     def _learn(self, place: int, at: int, *, origins: int, new: int) -> None:
         """Let a node take routes of some origins in, and put those that are new into its kernel."""
         costs = self.costs
@@ -377,6 +384,8 @@ class Talk:
         done = max(at, self.idle[place], self.free[place]) + took
         self.idle[place] = done
         self.heard[place] += new
+        if new:
+            self.complete[place] = done
         self._log(place, at, done, took)
 
     def _kernel(self) -> int:

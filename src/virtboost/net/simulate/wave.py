@@ -71,7 +71,8 @@ def _row(reflector: Reflector, origin: int, *, gone: bool) -> int | None:
 def _turns(talk: Talk, reflector: Reflector, row: int, clients: list[int]) -> Nanoseconds:
     """Return when a reflector's clients hear of one of its rows; its source does not."""
     costs, skip = talk.costs, reflector.skips[row]
-    ranks = np.array([reflector.ranks.get(client, (-1, -1)) for client in clients])
+    own = [reflector.ranks.get(client, (-1, -1)) for client in clients]
+    ranks = np.array(own, dtype=np.int64).reshape(-1, 2)
     turns = ranks[:, 1] if skip < 0 else ranks[:, 0] - (skip < ranks[:, 0])
     at = reflector.at[row] + (turns + 1) * costs.tell + costs.link
     at[(ranks[:, 0] < 0) | (ranks[:, 0] == skip)] = NEVER
