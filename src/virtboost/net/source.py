@@ -6,6 +6,8 @@ _VM = "2-vCPU Debian 12 virtual machine, x86_64, Linux 6.18, one run for each si
 
 SOURCES = {
     "bird-mesh": f"BIRD 2.0.12, full meshes of 10 to 150 daemons; {_VM}",
+    "bird-emulated": "net emulate: meshes of 20 to 150 and reflectors for 50 to 310 nodes of BIRD "
+    "2.0.12, docs/benchmarks.md; the same machine",
     "bird-ladder": f"one BIRD 2.0.12 against 200, 500, 1,000 and 2,000 synthetic peers; {_VM}",
     "bird-reflector": f"two BIRD 2.0.12 reflecting 1,500 routes to 149 clients; {_VM}",
     "bird-scan": f"BIRD 2.0.12, scans of a kernel's table; {_VM}",

@@ -29,20 +29,19 @@ class Costs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where it was measured, for people."""
 
     # A BGP daemon: one thread, CPU seconds.
-    begin_s: float = 0.007
-    """CPU seconds to start and read the configuration. Source: ten BIRDs without much else took
-    0.07 (``bird-mesh``); so at most that."""
+    begin_s: float = law.BEGIN_CPU.value
+    """CPU seconds to start and read the configuration. Measured: 0.6 to 7 ms (``bird-emulated``,
+    ``bird-mesh``)."""
     spawn_s: float = 0.0
     """Seconds from the start of one daemon to that of the next. 0: each host starts its own, all
     at once. An emulation starts them in turn: 0.073 on a busy machine (11 s for 150,
     ``bird-mesh``)."""
-    session_s: float = law.LADDER[1][2] / law.LADDER[1][0]
-    """CPU seconds of one end to bring a session up, to ``session_knee`` peers. Measured: 0.3 ms
-    with 200 peers, 0.36 with 500 (``bird-ladder``); in meshes of 40 to 150 nodes 0.2 to 0.7
-    (``bird-mesh``)."""
-    session_knee: int = 500
-    """Peers beyond which that grows, with the square of the peers: 1.83 ms with 1,000, 6.0 with
-    2,000 (``bird-ladder``); the square is within 21 % of them."""
+    session_s: float = law.SESSION_CPU.value
+    """CPU seconds of one end to bring a session up, to ``session_knee`` peers. Measured in meshes
+    of 20 to 150 nodes: 0.15 ms (``bird-emulated``), on a busier machine to 0.7 (``bird-mesh``)."""
+    session_knee: int = law.SESSION_KNEE
+    """Peers beyond which that grows, with the square of the peers: 0.36 ms with 500, 1.83 with
+    1,000, 6.0 with 2,000 (``bird-ladder``), within 21 %; of the 0.3 with 200 it is half."""
     burst_sessions: int = law.LADDER[1][0]
     """First attempts that a daemon accepts in ``burst_s``; others fail, and wait. Inferred, with
     no cause known: of 500 at once all succeeded, of 1,000 not (``bird-ladder``)."""
@@ -57,9 +56,9 @@ class Costs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     install_s: float = law.ROUTE_CPU.value - law.REFLECT_CPU.value - 3.5e-6
     """CPU seconds to put a route into the kernel, or take it out. An estimate, as ``receive_s``;
     34 us by another program (``kernel-routes``)."""
-    message_s: float = 0.0
-    """CPU seconds more for each message, at either end, however many routes it has. Not measured
-    apart: with ten routes of a node in a message, not one, each cost the same (``bird-mesh``)."""
+    message_s: float = law.MESSAGE_CPU.value
+    """CPU seconds more for each message, at either end, however many routes it has. An estimate,
+    between 0 and 14 us (``bird-emulated``)."""
     scan_s: float = law.SCAN_CPU.value
     """CPU seconds for each route of a scan of the kernel's table.  Measured: 0.7 to 1.0 us
     (``bird-scan``)."""
