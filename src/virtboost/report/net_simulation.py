@@ -79,12 +79,12 @@ def _outcome(found: Sequence[Outcome], width: int) -> Iterator[str]:
     first = found[0]
     yield from wrapped(HEADS[first.scenario], width)
     yield from _times(found, width)
-    yield from _figures(found)
+    yield from _figures(found, width)
     for note in first.notes:
         yield from wrapped(f"note: {note}", width, indent=2)
 
 
-def _figures(found: Sequence[Outcome]) -> Iterator[str]:
+def _figures(found: Sequence[Outcome], width: int) -> Iterator[str]:
     """Yield counts and peaks, each before what it is of."""
     first = found[0]
     rows = [(_range(each.counts[key] for each in found), COUNTS[key]) for key in first.counts]
@@ -93,7 +93,8 @@ def _figures(found: Sequence[Outcome]) -> Iterator[str]:
         rows.append((amount(most, unit(key)), PEAKS[key]))
     column = max((len(value) for value, _ in rows), default=0)
     for value, title in rows:
-        yield f"  {value.rjust(column)}  {title}"
+        before = 2 + column - len(value)
+        yield from wrapped(f"{value} {title}", width, indent=before, hang=len(value) + 1)
 
 
 def _range(counts: Iterable[int]) -> str:
