@@ -27,10 +27,10 @@ GOAL_S, GOAL_BYTES = 60, 4 << 30
 
 HEAD = """\
 Each row is one run of `virtboost net simulate --scenario start --jobs 1` and one of all scenarios, Python's start in it. Goals: 60 s and 4 GiB
-on one core for a start. Complete: when the median (last) node has every route, of nodes with a CPU each; beyond 150 peers or 310 nodes all of
+on one core for a start; its CPU seconds are told, which others on the machine do not change much. Complete: when the median (last) node has every route, of nodes with a CPU each; beyond 150 peers or 310 nodes all of
 it is extrapolated.
 
-| design | nodes | pods | sessions | messages | complete, s | start: time, s | peak memory, MiB | all scenarios: time, s | peak memory, MiB |
+| design | nodes | pods | sessions | messages | complete, s | start: CPU, s | peak memory, MiB | all scenarios: CPU, s | peak memory, MiB |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 
@@ -53,7 +53,7 @@ def _rows(folder: Path) -> Iterator[str]:
         argv += ("--design", design, "-o", str(out))
         start = used((*argv, "--scenario", "start"))
         (found,) = json.loads(out.read_text())["runs"][0]["outcomes"]
-        if start.wall_s > GOAL_S or start.peak_bytes > GOAL_BYTES:
+        if start.cpu_s > GOAL_S or start.peak_bytes > GOAL_BYTES:
             raise RuntimeError(f"{design}: {start}")
         whole = used(argv)
         complete = found["times"]["complete"]
@@ -67,7 +67,7 @@ def _rows(folder: Path) -> Iterator[str]:
             *(
                 text
                 for each in (start, whole)
-                for text in (f"{each.wall_s:.1f}", f"{each.peak_bytes / (1 << 20):,.0f}")
+                for text in (f"{each.cpu_s:.1f}", f"{each.peak_bytes / (1 << 20):,.0f}")
             ),
         )
         yield f"| {' | '.join(cells)} |"

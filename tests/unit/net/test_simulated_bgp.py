@@ -63,6 +63,7 @@ def as_ticks(found: Speakers, prices: Prices) -> Ticks:
         receive_s=prices.take / 1e9,
         install_s=prices.install / 1e9,
         send_s=prices.tell / 1e9,
+        message_s=0,
         link_s=prices.link / 1e9,
         burst_sessions=prices.burst_sessions,
         early_ratio=0,

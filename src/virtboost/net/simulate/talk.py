@@ -273,9 +273,9 @@ class Talk:
             if peer == self.joins:
                 self._push((done + costs.link, TABLE, peer, place, origins, -1, -1))
             return done
-        for origin in range(found.size):
-            heard = client or _is_below(origin, place, found)
-            if heard and reflector.paths[origin] and origin != peer:
+        known = [origin for origin, paths in enumerate(reflector.paths) if paths and origin != peer]
+        for origin in known:
+            if client or _is_below(origin, place, found):
                 self._pass(done + costs.link, peer, reflector, origin)
         return done
 
