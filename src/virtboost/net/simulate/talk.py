@@ -51,6 +51,8 @@ class Reflector:
         self.cluster = found.cluster(place)
         self.paths = bytearray(found.size + claims)
         """To each origin, and to each block that is claimed later."""
+        self.below = bytearray(len(self.paths))
+        """Whether a route came from a client, or is its own."""
         self.known, self.from_clients = 0, 0
         """Origins that it has a path to; those of its clients, and itself."""
         self.ranks: dict[int, tuple[int, int]] = {}
@@ -58,6 +60,8 @@ class Reflector:
         self.clients = 0
         self.others: list[int] = []
         """Reflectors among its peers."""
+        self.lower: list[int] = []
+        """Of them, its clients."""
         self.dumps: dict[int, Dump] = {}
         self.at, self.origins = array("q"), array("q")
         self.gone, self.skips = array("b"), array("q")
@@ -69,10 +73,12 @@ class Reflector:
         if peer in self.ranks:
             return
         self.ranks[peer] = (len(self.ranks), self.clients)
-        if found.reflects_to(self.place, peer):
-            self.clients += 1
+        client = found.reflects_to(self.place, peer)
+        self.clients += client
         if peer < found.reflectors:
             self.others.append(peer)
+            if client:
+                self.lower.append(peer)
 
 
 class Talk:
@@ -263,8 +269,7 @@ class Talk:
         reflector, found, costs = self.reflectors[place], self.found, self.costs
         client = found.reflects_to(place, peer)
         origins = reflector.known if client else reflector.from_clients
-        if client or _is_below(peer, place, found):
-            origins -= bool(reflector.paths[peer])
+        origins -= bool((reflector.paths if client else reflector.below)[peer])
         done = self._job(place, at, before + origins * costs.tell)
         reflector.add(peer, found)
         if peer >= found.reflectors:
@@ -273,10 +278,9 @@ class Talk:
             if peer == self.joins:
                 self._push((done + costs.link, TABLE, peer, place, origins, -1, -1))
             return done
-        known = [origin for origin, paths in enumerate(reflector.paths) if paths and origin != peer]
-        for origin in known:
-            if client or _is_below(origin, place, found):
-                self._pass(done + costs.link, peer, reflector, origin)
+        told = reflector.paths if client else reflector.below
+        for origin in [origin for origin, known in enumerate(told) if known and origin != peer]:
+            self._pass(done + costs.link, peer, reflector, origin)
         return done
 
     def _route(self, event: Event) -> None:
@@ -299,7 +303,7 @@ class Talk:
             self._pass_on(event, costs.take + self._kernel(), gone=False)
 
     def _gone(self, event: Event) -> None:
-        at, _, place, source, origin, first, last = event
+        at, _, place, _, origin, first, last = event
         self.messages += 1
         self.arrivals.append(at)
         reflector = self.reflectors[place]
@@ -308,7 +312,7 @@ class Talk:
             if reflector.cluster not in (first, last):
                 reflector.paths[origin] -= 1
             return
-        self._forget(reflector, origin, source)
+        self._forget(reflector, origin)
         self._pass_on(event, self.costs.take + self._kernel(), gone=True)
 
     def _notice(self, event: Event) -> None:
@@ -321,7 +325,7 @@ class Talk:
             return
         reflector = self.reflectors[place]
         if reflector.paths[origin] == 1:
-            self._forget(reflector, origin, source)
+            self._forget(reflector, origin)
             self._pass_on(event, self.costs.take + self._kernel(), gone=True)
         elif reflector.paths[origin]:
             reflector.paths[origin] -= 1
@@ -344,9 +348,8 @@ class Talk:
         last = -1 if source == place else reflector.cluster
         first = last if first < 0 else first
         kind = GONE if gone else ROUTE
-        told = [peer for peer in reflector.others if peer != source]
-        if not client:
-            told = [peer for peer in told if found.reflects_to(place, peer)]
+        told = reflector.others if client else reflector.lower
+        told = [peer for peer in told if peer != source]
         self.messages += count - len(told)
         for peer in told:
             among_all, among_clients = reflector.ranks[peer]
@@ -395,11 +398,13 @@ class Talk:
         reflector.paths[origin] = 1
         reflector.known += 1
         reflector.from_clients += client
+        reflector.below[origin] = client
 
-    def _forget(self, reflector: Reflector, origin: int, source: int) -> None:
+    def _forget(self, reflector: Reflector, origin: int) -> None:
         reflector.paths[origin] = 0
         reflector.known -= 1
-        reflector.from_clients -= self.found.reflects_to(reflector.place, source)
+        reflector.from_clients -= reflector.below[origin]
+        reflector.below[origin] = False
 
     def _row(self, reflector: Reflector, at: int, origin: int, skip: int, *, gone: bool) -> None:
         reflector.at.append(at)
