@@ -55,7 +55,7 @@ def as_graph(found: Speakers) -> reflection.Speakers:
     return reflection.grouped(found.size, found.groups, found.tops)
 
 
-def as_ticks(found: Speakers, prices: Prices) -> Ticks:
+def as_ticks(found: Speakers, prices: Prices, cores: int = 0) -> Ticks:
     costs = Costs(
         begin_s=prices.begin / 1e9,
         spawn_s=prices.spawn / 1e9,
@@ -68,11 +68,11 @@ def as_ticks(found: Speakers, prices: Prices) -> Ticks:
         burst_sessions=prices.burst_sessions,
         early_ratio=0,
     )
-    return ticks(costs, Conditions(connect_delay_s=prices.delay / 1e9), found)
+    return ticks(costs, Conditions(connect_delay_s=prices.delay / 1e9, cores=cores), found)
 
 
-def simulated(found: Speakers, prices: Prices) -> Talk:
-    talk = Talk(found, as_ticks(found, prices), np.random.default_rng(0))
+def simulated(found: Speakers, prices: Prices, cores: int = 0) -> Talk:
+    talk = Talk(found, as_ticks(found, prices, cores), np.random.default_rng(0))
     talk.begin()
     talk.run()
     return talk
@@ -90,7 +90,7 @@ def test_a_start_is_what_events_one_by_one_make_it(
     assert sorted(talk.ups) == sorted(speech.ups)
     assert talk.attempts == speech.failed
     said = [0] * found.size
-    for who, took in zip(talk.who, talk.took, strict=True):
+    for who, took in zip(talk.work.who, talk.work.took, strict=True):
         said[who] += took
     assert talk.messages == speech.messages
     to_clients = 0
@@ -103,7 +103,7 @@ def test_a_start_is_what_events_one_by_one_make_it(
     assert talk.messages == len(talk.arrivals) + to_clients
     assert said == [each.spent for each in speech.daemons]
     if not found.groups:
-        assert talk.idle == [each.idle for each in speech.daemons]
+        assert talk.work.idle == [each.idle for each in speech.daemons]
     everywhere = set(
         itertools.product(range(found.size), filter(found.announces, range(found.size)))
     )
@@ -173,7 +173,7 @@ def test_a_death_is_what_events_one_by_one_make_it(
     talk = settled_talk(found, prices, None)
     drawn = st.lists(st.integers(0, 10_000_000), min_size=found.size, max_size=found.size)
     after = data.draw(drawn)
-    times = {peer: LATER + after[peer] for peer in talk.peers(victim)}
+    times = {peer: LATER + after[peer] for peer in found.peers(victim)}
     below = {peer: at for peer, at in times.items() if found.groups and peer >= found.reflectors}
     talk.miss(victim, {peer: at for peer, at in times.items() if peer not in below})
     talk.run()
@@ -220,3 +220,29 @@ def test_claimed_blocks_go_where_events_one_by_one_bring_them(
             for other in set(range(found.size)) - {place}
         }
         assert {other: times[other] for other in installed} == installed
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=SHAPES, prices=PRICES)
+def test_more_cpus_than_jobs_are_one_for_each_daemon(
+    shape: tuple[int, int, int, int], prices: Prices
+) -> None:
+    """What clients hear is an event then, and comes to the same as the arrays."""
+    found = daemons(shape, pods_on_reflectors=True)
+    speech = Speech(as_graph(found), prices)
+    speech.run()
+    shared = simulated(found, prices, cores=20_000)
+    assert shared.messages == speech.messages
+    for place in range(found.reflectors, found.size):
+        assert shared.complete[place] == speech.complete(place)
+        assert shared.heard[place] == found.size - 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=SHAPES, prices=PRICES)
+def test_one_cpu_does_one_thing_at_a_time(shape: tuple[int, int, int, int], prices: Prices) -> None:
+    found = daemons(shape, pods_on_reflectors=True)
+    work = simulated(found, prices, cores=1).work
+    done, took = np.array(work.done), np.array(work.took)
+    order = np.argsort(done, kind="stable")
+    assert (done[order][1:] - took[order][1:] >= done[order][:-1]).all()

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from virtboost.net.simulate.reflector import Reflector
 from virtboost.net.simulate.speakers import Places
-from virtboost.net.simulate.talk import Reflector, Talk
+from virtboost.net.simulate.talk import Talk
 from virtboost.net.simulate.ticks import SECOND, Nanoseconds
 
 CELLS = 4_000_000
@@ -131,13 +132,13 @@ def _firsts(at: Nanoseconds) -> NDArray[np.bool_]:
 
 def _saying(talk: Talk) -> Saying:
     """Return what each client had to say: as much as each other."""
-    who = np.array(talk.who)
+    who = np.array(talk.work.who)
     own = np.flatnonzero(who >= talk.found.reflectors)
     own = own[np.argsort(who[own], kind="stable")]
     lines = talk.found.size - talk.found.reflectors
     return Saying(
-        came=np.array(talk.came)[own].reshape(lines, -1),
-        done=np.array(talk.done)[own].reshape(lines, -1),
+        came=np.array(talk.work.came)[own].reshape(lines, -1),
+        done=np.array(talk.work.done)[own].reshape(lines, -1),
     )
 
 

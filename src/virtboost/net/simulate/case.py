@@ -48,9 +48,17 @@ class Case(NamedTuple):
         """Return what their jobs take."""
         return ticks(self.costs, self.conditions, found)
 
-    def talk(self, scenario: Scenario, *, claims: int = 0) -> Talk:
-        """Return daemons that have not begun; those that claim blocks tell of one at a time."""
+    def talk(self, scenario: Scenario, *, claims: int = 0, shared: bool = False) -> Talk:
+        """Return daemons that have not begun.
+
+        Args:
+            scenario: Whose generator they take.
+            claims: Blocks that they claim later; they tell of one at a time then.
+            shared: Whether they share CPUs, if any do.
+        """
         found = self.speakers()
         if claims:
             found = found._replace(blocks=1)
-        return Talk(found, self.ticks(found), self.rng(scenario), claims=claims)
+        costs = self.ticks(found)
+        costs = costs if shared else costs._replace(cores=0)
+        return Talk(found, costs, self.rng(scenario), claims=claims)

@@ -49,7 +49,7 @@ def restart(case: Case) -> Outcome:
     graceful = case.detection is not None and case.detection.graceful_restart
     talk.settle(None)
     if not graceful:
-        peers = talk.peers(victim)
+        peers = talk.found.peers(victim)
         drawn = case.rng("restart").random(len(peers)) * talk.costs.closed
         talk.miss(victim, dict(zip(peers, drawn.astype(np.int64).tolist(), strict=True)))
     talk.connect(victim, talk.costs.down + talk.costs.begin, 0)
@@ -117,7 +117,7 @@ def reflector(case: Case) -> Outcome:
     times = {
         "noticed": distribution(np.array(list(noticed.values())) / SECOND),
         "sessions": distribution(np.array(back.ups) / SECOND),
-        "ready": distribution(np.array([back.free[victim]]) / SECOND),
+        "ready": distribution(np.array([back.work.free[victim]]) / SECOND),
     }
     if dead.found.pods_on_reflectors:
         gone = _others(dead, wave.gone(dead, victim, below), victim)
@@ -130,7 +130,7 @@ def reflector(case: Case) -> Outcome:
 def _silent(case: Case, talk: Talk, victim: int, scenario: Scenario) -> dict[int, int]:
     """Return when each peer notices that a daemon has fallen silent."""
     assert case.detection is not None
-    peers = talk.peers(victim)
+    peers = talk.found.peers(victim)
     drawn = notice.silent(case.detection, case.costs, case.rng(scenario), len(peers))
     return {peer: nanoseconds(at) for peer, at in zip(peers, drawn.tolist(), strict=True)}
 

@@ -22,6 +22,8 @@ class Conditions(Struct, frozen=True, kw_only=True):
     """To which it is doubled."""
     down_s: float = 1.0
     """Until a daemon that was killed is started again."""
+    cores: int = 0
+    """CPUs that all daemons share when they start, as in an emulation; 0: each has its own."""
     pods_on_reflectors: bool = True
     """Whether reflectors are nodes with pods of their own, as in a plan; an emulation's have
     none."""

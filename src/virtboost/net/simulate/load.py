@@ -31,7 +31,8 @@ class Jobs(NamedTuple):
 
 def jobs(talk: Talk) -> Jobs:
     """Return all jobs of a run."""
-    parts = [np.array(each) for each in (talk.who, talk.came, talk.done, talk.took)]
+    work = talk.work
+    parts = [np.array(each) for each in (work.who, work.came, work.done, work.took)]
     order = np.argsort(parts[0], kind="stable")
     return Jobs(*(part[order] for part in parts))
 

@@ -18,6 +18,9 @@ from virtboost.net.simulate.outcome import Outcome, Scenario, Simulation
 MOST_MESH = 5_000
 """Nodes of a mesh that is simulated: 12.5 million sessions."""
 
+MOST_SHARED = 1_000
+"""Nodes that share CPUs: more than an emulation has."""
+
 _RUNS: dict[Scenario, Callable[[Case], Outcome]] = {
     "start": lambda case: (start.start if case.design.routing in BGP else switch.rules)(case),
     "join": change.join,
@@ -94,8 +97,10 @@ def _require_size(case: Case) -> None:
         most = MOST_MESH
     if case.scale.nodes < least:
         raise InputError(f"{case.design.name}: from {least} nodes on")
+    if case.conditions.cores:
+        most = MOST_SHARED
     if most is not None and case.scale.nodes > most:
-        raise InputError(f"{case.design.name}: a mesh is simulated up to {most:,} nodes")
+        raise InputError(f"{case.design.name}: simulated up to {most:,} nodes")
 
 
 def _chosen(case: Case, scenarios: Sequence[Scenario] | None) -> tuple[Scenario, ...]:

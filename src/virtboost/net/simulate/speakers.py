@@ -68,8 +68,8 @@ class Speakers(NamedTuple):
         """Tell whether a peer of a reflector is its client."""
         return peer >= self.reflectors or reflector < self.tops <= peer
 
-    def peers(self) -> list[int]:
-        """Return the sessions of each daemon, by place."""
+    def degrees(self) -> list[int]:
+        """Return how many sessions each daemon has, by place."""
         if not self.groups:
             return [self.size - 1] * self.size
         below = self.groups * self.pair
@@ -80,6 +80,33 @@ class Speakers(NamedTuple):
             *(sizes[group] + across for group in range(self.groups) for _ in range(self.pair)),
             *[self.pair] * (self.size - self.reflectors),
         ]
+
+    def peers(self, place: int) -> list[int]:
+        """Return the peers of a daemon by their places."""
+        if not self.groups:
+            return [peer for peer in range(self.size) if peer != place]
+        if place >= self.reflectors:
+            return list(self.masters(self.group(place)))
+        if place < self.tops:
+            return [peer for peer in range(self.reflectors) if peer != place]
+        above = [peer for peer in range(self.tops or self.reflectors) if peer != place]
+        return [*above, *map(int, self.clients(self.cluster(place)))]
+
+    def is_below(self, origin: int, place: int) -> bool:
+        """Tell whether a reflector has an origin's routes from a client, or they are its own."""
+        if origin == place:
+            return True
+        if place < self.tops:
+            return origin >= self.tops
+        return origin >= self.reflectors and self.group(origin) == self.cluster(place)
+
+    def copies(self, origin: int, place: int) -> int:
+        """Return how many paths a reflector has to an origin once all is up."""
+        if place < self.tops:
+            return self.pair if origin >= self.reflectors else 1
+        if self.is_below(origin, place):
+            return 1
+        return self.tops or (self.pair if origin >= self.reflectors else 1)
 
     def sessions(self) -> tuple[Places, Places]:
         """Return both ends of all sessions: those that connect, and those that wait.

@@ -15,7 +15,7 @@ from virtboost.net.simulate.ticks import SECOND, Nanoseconds
 
 def start(case: Case) -> Outcome:
     """Simulate the start of all daemons."""
-    talk = case.talk("start")
+    talk = case.talk("start", shared=True)
     talk.begin()
     talk.run()
     found = talk.found
@@ -24,7 +24,7 @@ def start(case: Case) -> Outcome:
     complete = np.array(talk.complete)
     origins = np.array(talk.heard)
     storms = []
-    for some in heard(talk):
+    for some in heard(talk) if not talk.costs.cores else ():
         complete[some.clients], origins[some.clients] = some.complete, some.origins
         cost.cpu[some.clients] += some.took
         np.maximum.at(cost.queue, some.clients, some.queue)
@@ -76,7 +76,7 @@ def _peaks(case: Case, talk: Talk, jobs: load.Jobs, cost: load.Load) -> dict[str
 def central_peaks(case: Case, talk: Talk, jobs: load.Jobs, cost: load.Load) -> dict[str, float]:
     """Return what the busiest reflectors had to do."""
     reflectors = range(talk.found.reflectors)
-    peers = talk.found.peers()
+    peers = talk.found.degrees()
     memory = (
         case.costs.bgp_bytes(peers[place], sum(held.paths) * talk.found.blocks, reflects=True)
         for place, held in enumerate(talk.reflectors)
@@ -93,4 +93,4 @@ def central_peaks(case: Case, talk: Talk, jobs: load.Jobs, cost: load.Load) -> d
 def node_bytes(case: Case, found: Speakers) -> float:
     """Return the memory of a node's daemon: its own paths once, others' from each master."""
     paths = (1 + max(1, found.pair) * (found.origins - 1)) * found.blocks
-    return case.costs.bgp_bytes(found.peers()[-1], paths, reflects=False)
+    return case.costs.bgp_bytes(found.degrees()[-1], paths, reflects=False)

@@ -38,6 +38,9 @@ class Ticks(NamedTuple):
     error_most: int
     down: int
     closed: int
+    kernel: int
+    """For a reflector to put a route into its kernel: nothing where it has no pods."""
+    cores: int
     early: float
     """The part of a timer by which it is early at most."""
 
@@ -47,7 +50,7 @@ def ticks(costs: Costs, conditions: Conditions, found: Speakers) -> Ticks:
     return Ticks(
         begin=nanoseconds(costs.begin_s),
         spawn=nanoseconds(costs.spawn_s),
-        sessions=[nanoseconds(costs.session(peers)) for peers in found.peers()],
+        sessions=[nanoseconds(costs.session(peers)) for peers in found.degrees()],
         take=nanoseconds(costs.receive_s * found.blocks + costs.message_s),
         install=nanoseconds(costs.install_s * found.blocks),
         tell=nanoseconds(costs.send_s * found.blocks + costs.message_s),
@@ -60,6 +63,8 @@ def ticks(costs: Costs, conditions: Conditions, found: Speakers) -> Ticks:
         error_most=nanoseconds(conditions.error_wait_most_s),
         down=nanoseconds(conditions.down_s),
         closed=nanoseconds(costs.closed_s),
+        kernel=nanoseconds(costs.install_s * found.blocks) * found.pods_on_reflectors,
+        cores=conditions.cores,
         early=costs.early_ratio,
     )
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from virtboost.net.simulate.audience import NEVER
-from virtboost.net.simulate.talk import Reflector, Talk
+from virtboost.net.simulate.reflector import Reflector
+from virtboost.net.simulate.talk import Talk
 from virtboost.net.simulate.ticks import Nanoseconds
 
 
