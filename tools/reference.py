@@ -30,10 +30,13 @@ from virtboost.model.fleet_plan import FleetPlan
 from virtboost.model.host import Host
 from virtboost.model.plan import Plan
 from virtboost.model.workload import Workload
+from virtboost.net import simulate
 from virtboost.net.description import Network
 from virtboost.net.drift import Drift
 from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.plan import NetPlan
+from virtboost.net.simulate.cost import Costs
+from virtboost.net.simulate.outcome import Study
 from virtboost.prove.result import Experiment
 from virtboost.prove.spec import Spec
 
@@ -54,6 +57,8 @@ DOCUMENTS: dict[str, type] = {
     "net-drift": Drift,
     "net-plan": NetPlan,
     "net-emulation": Emulation,
+    "net-simulation": Study,
+    "net-costs": Costs,
     "prove": Spec,
     "experiment": Experiment,
     "workload": Workload,
@@ -79,6 +84,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("flow", "survey"),
     ("flow", "offload"),
     ("net", "plan"),
+    ("net", "simulate"),
     ("net", "emulate"),
     ("net", "template"),
     ("net", "describe"),
@@ -169,7 +175,7 @@ def _field_docstrings() -> dict[str, dict[str, str]]:
     documented: dict[str, dict[str, str]] = {}
     modules = [
         f"{package.__name__}.{info.name}"
-        for package in (model, net)
+        for package in (model, net, simulate)
         for info in pkgutil.iter_modules(package.__path__)
     ]
     for name in (*modules, "virtboost.catalogue.site", "virtboost.catalogue.item"):
