@@ -82,7 +82,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
         yield address
     finally:
         for process in reversed(started):
-            process.terminate()
+            process.kill()
         for process in started:
             process.wait(30)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from virtboost.net.failure import RESTART_TIME_S
+from virtboost.net.law import SCAN_S
 from virtboost.net.simulate import load, notice, wave
 from virtboost.net.simulate.audience import NEVER
 from virtboost.net.simulate.case import Case
 from virtboost.net.simulate.outcome import Outcome, Scenario, distribution
 from virtboost.net.simulate.shares import shares
+from virtboost.net.simulate.speakers import Speakers
 from virtboost.net.simulate.start import central_peaks
 from virtboost.net.simulate.talk import Talk
 from virtboost.net.simulate.ticks import SECOND, Nanoseconds, nanoseconds
@@ -94,7 +96,7 @@ def failure(case: Case) -> Outcome:
             "blackhole": distribution(gone / SECOND + stays_s),
         },
         counts={"messages": talk.messages},
-        peaks=_peaks(case, talk),
+        peaks=_peaks(case, talk) | _steady(case, talk.found),
     )
 
 
@@ -140,6 +142,20 @@ def _stays_s(case: Case) -> int:
     found = case.detection
     stays = found is not None and found.by == "bfd" and found.graceful_restart
     return RESTART_TIME_S if stays else 0
+
+
+def _steady(case: Case, found: Speakers) -> dict[str, float]:
+    """Return the CPU that is needed for nothing to happen: scans of the kernel's table, and BFD."""
+    peers = found.degrees()
+    scans = case.costs.scan_s * found.origins * found.blocks / SCAN_S
+    packet = 0.0
+    if case.detection is not None and case.detection.by == "bfd":
+        packet = case.costs.bfd_s / (case.detection.interval_ms / 1000)
+    steady = {"node_steady_cores": scans + packet * peers[-1]}
+    if found.groups:
+        central = packet * max(peers[: found.reflectors])
+        steady["central_steady_cores"] = central + scans * found.pods_on_reflectors
+    return {key: round(value, 9) for key, value in steady.items()}
 
 
 def _learned(talk: Talk, origin: int) -> Nanoseconds:

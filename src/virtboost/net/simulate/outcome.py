@@ -51,6 +51,8 @@ PEAKS = {
     "cpu_s": "CPU seconds of all daemons",
     "node_cores": "cores of the busiest node, in its busiest second",
     "central_cores": "cores of the busiest central daemon, in its busiest second",
+    "node_steady_cores": "cores of a node while nothing happens: looks at the kernel's table, BFD",
+    "central_steady_cores": "the same of the busiest central daemon",
     "node_bytes": "memory of the largest daemon of a node",
     "central_bytes": "memory of the largest central daemon",
     "node_queue_s": "work that waits on a node, at most",

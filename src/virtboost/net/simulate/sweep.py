@@ -89,11 +89,11 @@ def study(sweep: Sweep, *, jobs: int = 1, dask: str | None = None) -> Study:
 
 def _on_dask(tasks: Sequence[Task], address: str) -> list[Simulation]:
     try:
-        from distributed import Client  # noqa: PLC0415 (an extra, a second to import)
+        from distributed import Client, KilledWorker  # noqa: PLC0415 (an extra, a second to import)
     except ImportError as error:
         raise InputError(NEEDS_DASK) from error
     try:
         with Client(address, timeout=WAIT_S) as client:  # type: ignore[no-untyped-call]
             return list(client.gather(client.map(run, tasks, pure=False)))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError, KilledWorker) as error:
         raise TransportError(f"--dask {address}", str(error)) from error
