@@ -39,6 +39,8 @@ def simulation_lines(study: Study, width: int) -> Iterator[str]:
     for _, group in groupby(study.runs, key=lambda run: run.nodes):
         runs = list(group)
         yield from wrapped(_head(runs), width)
+        for note in runs[0].notes:
+            yield from wrapped(f"note: {note}", width)
         for number in range(len(runs[0].outcomes)):
             yield ""
             yield from _outcome([run.outcomes[number] for run in runs], width)

@@ -9,7 +9,7 @@ from virtboost.net.law import SCAN_S
 from virtboost.net.simulate import load, notice, wave
 from virtboost.net.simulate.audience import NEVER
 from virtboost.net.simulate.case import Case
-from virtboost.net.simulate.outcome import Outcome, Scenario, distribution
+from virtboost.net.simulate.outcome import Outcome, distribution
 from virtboost.net.simulate.shares import shares
 from virtboost.net.simulate.speakers import Speakers
 from virtboost.net.simulate.start import central_peaks
@@ -52,7 +52,7 @@ def restart(case: Case) -> Outcome:
     talk.settle(None)
     if not graceful:
         peers = talk.found.peers(victim)
-        drawn = case.rng("restart").random(len(peers)) * talk.costs.closed
+        drawn = talk.rng.random(len(peers)) * talk.costs.closed
         talk.miss(victim, dict(zip(peers, drawn.astype(np.int64).tolist(), strict=True)))
     talk.connect(victim, talk.costs.down + talk.costs.begin, 0)
     talk.run()
@@ -71,7 +71,7 @@ def restart(case: Case) -> Outcome:
         },
         counts=_counts(talk),
         peaks=_peaks(case, talk),
-        notes=(VICTIM,),
+        notes=(_way(case), *([] if talk.found.groups else [VICTIM])),
     )
 
 
@@ -83,7 +83,7 @@ def failure(case: Case) -> Outcome:
     talk = case.talk("failure")
     victim = talk.found.size - 1
     talk.settle(None)
-    noticed = _silent(case, talk, victim, "failure")
+    noticed = _silent(case, talk, victim)
     talk.miss(victim, noticed)
     talk.run()
     stays_s = _stays_s(case)
@@ -97,6 +97,7 @@ def failure(case: Case) -> Outcome:
         },
         counts={"messages": talk.messages},
         peaks=_peaks(case, talk) | _steady(case, talk.found),
+        notes=(_way(case),),
     )
 
 
@@ -108,7 +109,7 @@ def reflector(case: Case) -> Outcome:
     dead = case.talk("reflector")
     victim = dead.found.tops
     dead.settle(None)
-    noticed = _silent(case, dead, victim, "reflector")
+    noticed = _silent(case, dead, victim)
     below = {peer: at for peer, at in noticed.items() if peer >= dead.found.reflectors}
     dead.miss(victim, {peer: at for peer, at in noticed.items() if peer not in below})
     dead.run()
@@ -125,16 +126,30 @@ def reflector(case: Case) -> Outcome:
         gone = _others(dead, wave.gone(dead, victim, below), victim)
         times["blackhole"] = distribution(gone / SECOND + _stays_s(case))
     return Outcome(
-        scenario="reflector", times=times, counts=_counts(back), peaks=_peaks(case, back)
+        scenario="reflector",
+        times=times,
+        counts=_counts(back),
+        peaks=_peaks(case, back),
+        notes=(_way(case),),
     )
 
 
-def _silent(case: Case, talk: Talk, victim: int, scenario: Scenario) -> dict[int, int]:
+def _silent(case: Case, talk: Talk, victim: int) -> dict[int, int]:
     """Return when each peer notices that a daemon has fallen silent."""
     assert case.detection is not None
     peers = talk.found.peers(victim)
-    drawn = notice.silent(case.detection, case.costs, case.rng(scenario), len(peers))
+    drawn = notice.silent(case.detection, case.costs, talk.rng, len(peers))
     return {peer: nanoseconds(at) for peer, at in zip(peers, drawn.tolist(), strict=True)}
+
+
+def _way(case: Case) -> str:
+    """Return how a death is noticed, in words."""
+    found = case.detection
+    assert found is not None
+    by = f"hold time {found.interval_ms / 1000:g} s"
+    if found.by == "bfd":
+        by = f"BFD {found.interval_ms} ms x {found.multiplier}"
+    return f"{by}, {'with' if found.graceful_restart else 'without'} graceful restart"
 
 
 def _stays_s(case: Case) -> int:

@@ -34,12 +34,12 @@ COUNTS = {
     "sessions": "BGP sessions that came up",
     "attempts": "attempts that failed",
     "messages": "BGP messages of routes",
-    "routes": "routes put into kernels, or taken out",
+    "routes": "routes put into kernels",
     "events": "events given to watchers",
-    "members": "members added to nodes' sets, or taken out",
+    "members": "members added to nodes' sets",
     "rules": "rules installed on a node",
     "upcalls": "packets that took an upcall on a node",
-    "blocks": "blocks claimed, or given back",
+    "blocks": "blocks claimed",
     "bypassed": "connections that got no megaflow on a node: the limit was reached",
     "missing": "routes that are not where they must be in the end",
 }
@@ -103,6 +103,8 @@ class Simulation(Struct, frozen=True, kw_only=True):
     machine: str
     """Where the costs were measured."""
     outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
+    """What is extrapolated."""
 
     def outcome(self, scenario: Scenario) -> Outcome:
         """Return what came of a scenario that was run."""

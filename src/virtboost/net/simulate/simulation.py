@@ -13,10 +13,11 @@ from virtboost.net.simulate import change, churn, fanout, start, switch
 from virtboost.net.simulate.case import BGP, SCENARIOS, Case
 from virtboost.net.simulate.conditions import Conditions
 from virtboost.net.simulate.cost import Costs
+from virtboost.net.simulate.extent import extent
 from virtboost.net.simulate.outcome import Outcome, Scenario, Simulation
 
-MOST_MESH = 5_000
-"""Nodes of a mesh that is simulated: 12.5 million sessions."""
+MOST_MESH = 3_000
+"""Nodes of a mesh that is simulated: 4.5 million sessions."""
 
 MOST_SHARED = 1_000
 """Nodes that share CPUs: more than an emulation has."""
@@ -82,6 +83,7 @@ def simulate(
         seed=seed,
         machine=case.costs.machine,
         outcomes=tuple(_RUNS[each](case) for each in chosen),
+        notes=tuple(extent(case, network)),
     )
 
 

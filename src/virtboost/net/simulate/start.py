@@ -54,7 +54,7 @@ def start(case: Case) -> Outcome:
 def _missing(found: Speakers, origins: Nanoseconds) -> int:
     """Return how many routes are not where they must be."""
     wanted = [found.origins - found.announces(place) for place in range(found.size)]
-    return int((np.array(wanted) - origins).sum()) * found.blocks
+    return int(np.abs(np.array(wanted) - origins).sum()) * found.blocks
 
 
 def _peaks(case: Case, talk: Talk, jobs: load.Jobs, cost: load.Load) -> dict[str, float]:

@@ -28,6 +28,9 @@ OPEN, CONFIRM, UP, ROUTE, GONE, NOTICE, TABLE, CLAIM = range(8)
 up, with the routes of a node that connected; a route comes; it is withdrawn; a peer is missed; a
 reflector's table comes to a node that joins; a node claims a block."""
 
+ROWS = 100_000
+"""Of first attempts, in memory as objects."""
+
 Event = tuple[int, int, int, int, int, int, int]
 """When, its kind, to whom, from whom; then of a route its origin and the first and the last cluster
 that it passed, -1 of none; of a handshake how often it was refused."""
@@ -41,7 +44,7 @@ class Talk:
     ) -> None:
         """Make daemons that have not begun, and may claim so many blocks later."""
         self.found, self.costs = found, costs
-        self._rng = rng
+        self.rng = rng
         self.work = Work(found.size, costs.cores)
         self.ready = [0] * found.size
         self.complete = [0] * found.size
@@ -96,12 +99,12 @@ class Talk:
         if place < self.found.reflectors:
             self.reflectors[place].begin(self.found, at)
         connects, waits = connects[own], waits[own]
-        waited = early(others_wait, self.costs.early, self._rng, len(connects))
+        waited = early(others_wait, self.costs.early, self.rng, len(connects))
         self._connect(connects, waits, np.where(connects == place, at, waited))
 
     def _connect(self, connects: Places, waits: Places, after: Nanoseconds) -> None:
         costs = self.costs
-        at = after + early(costs.delay, costs.early, self._rng, len(after)) + costs.link
+        at = after + early(costs.delay, costs.early, self.rng, len(after)) + costs.link
         order = np.lexsort((connects, waits, at))
         self._firsts = (at[order], waits[order], connects[order])
 
@@ -132,7 +135,7 @@ class Talk:
     def _in_order(self) -> Iterator[Event]:
         """Yield first attempts, which are known beforehand, and what comes of all that happens."""
         events = self._events
-        for at, waits, connects in zip(*(part.tolist() for part in self._firsts), strict=True):
+        for at, waits, connects in _rows(self._firsts):
             first = (at, OPEN, waits, connects, 0, -1, -1)
             while events and events[0] < first:
                 yield heapq.heappop(events)
@@ -160,7 +163,7 @@ class Talk:
     def _again(self, event: Event, wait: int, refused: int) -> None:
         at, _, place, source, _, _, _ = event
         self.attempts += 1
-        later = at + wait - int(self._rng.random() * (self.costs.early * wait))
+        later = at + wait - int(self.rng.random() * (self.costs.early * wait))
         self._push((later, OPEN, place, source, refused, -1, -1))
 
     def _confirm(self, event: Event) -> None:
@@ -320,3 +323,9 @@ class Talk:
 
     def _push(self, event: Event) -> None:
         heapq.heappush(self._events, event)
+
+
+def _rows(columns: tuple[Nanoseconds, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield the rows of some arrays, a part of them as numbers of Python at once."""
+    for begin in range(0, len(columns[0]), ROWS):
+        yield from zip(*(part[begin : begin + ROWS].tolist() for part in columns), strict=True)
