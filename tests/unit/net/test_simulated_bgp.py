@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support import reflection
 from support.speech import Prices, Speech, settled
 from virtboost.net.simulate import wave
-from virtboost.net.simulate.audience import heard
+from virtboost.net.simulate.audience import NEVER, arrivals, heard
 from virtboost.net.simulate.conditions import Conditions
 from virtboost.net.simulate.cost import Costs
 from virtboost.net.simulate.speakers import Speakers
@@ -104,10 +104,30 @@ def test_a_start_is_what_events_one_by_one_make_it(
     assert said == [each.spent for each in speech.daemons]
     if not found.groups:
         assert talk.work.idle == [each.idle for each in speech.daemons]
+    conserved(talk, speech)
     everywhere = set(
         itertools.product(range(found.size), filter(found.announces, range(found.size)))
     )
     assert settled(speech) == everywhere
+
+
+def conserved(talk: Talk, speech: Speech) -> None:
+    """Every path is where BGP brings it, from whom it brings it, and nowhere else."""
+    found = talk.found
+    for place, reflector in enumerate(talk.reflectors):
+        paths = speech.daemons[place].paths
+        assert list(reflector.paths) == [len(paths.get(origin, ())) for origin in range(found.size)]
+    for group in range(found.groups):
+        clients = found.clients(group)
+        for master in found.masters(group):
+            there = arrivals(talk, talk.reflectors[master], clients) < NEVER
+            for line, place in enumerate(clients.tolist()):
+                heard_of = {
+                    origin
+                    for origin, paths in speech.daemons[place].paths.items()
+                    if master in {source for source, _ in paths} - {place}
+                }
+                assert set(np.flatnonzero(there[line]).tolist()) == heard_of
 
 
 CALM = st.builds(

@@ -63,7 +63,7 @@ def heard(talk: Talk) -> Iterator[Heard]:
 
 
 def _hear(talk: Talk, masters: list[Reflector], clients: Places, saying: Saying) -> Heard:
-    at = np.stack([_arrivals(talk, master, clients) for master in masters])
+    at = np.stack([arrivals(talk, master, clients) for master in masters])
     at, new = _in_order(at, _firsts(at))
     real = at < NEVER
     began = np.where(real, _not_before(at, saying, clients - talk.found.reflectors), 0)
@@ -100,7 +100,7 @@ def _in_order(at: Nanoseconds, new: NDArray[np.bool_]) -> tuple[Nanoseconds, NDA
     return np.where(keys < NEVER, (keys >> (width + 1)) + base, NEVER), new
 
 
-def _arrivals(talk: Talk, master: Reflector, clients: Places) -> Nanoseconds:
+def arrivals(talk: Talk, master: Reflector, clients: Places) -> Nanoseconds:
     """Return when a reflector's route of each daemon comes to each client; NEVER: it does not.
 
     What it knew when their session came up comes at once, what it learns later at the client's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from virtboost.net.simulate import load
 from virtboost.net.simulate.audience import heard
@@ -21,17 +22,7 @@ def start(case: Case) -> Outcome:
     found = talk.found
     jobs = load.jobs(talk)
     cost = load.load(jobs, found.size)
-    complete = np.array(talk.complete)
-    origins = np.array(talk.heard)
-    storms = []
-    for some in heard(talk) if not talk.costs.cores else ():
-        complete[some.clients], origins[some.clients] = some.complete, some.origins
-        cost.cpu[some.clients] += some.took
-        np.maximum.at(cost.queue, some.clients, some.queue)
-        storms.append(some.storms)
-    for place in range(found.reflectors):
-        complete[place] = max(talk.reflectors[place].at, default=0)
-        origins[place] = talk.reflectors[place].known - found.announces(place)
+    complete, origins, storms = _known(talk, cost)
     holders = slice(0 if found.pods_on_reflectors else found.reflectors, None)
     return Outcome(
         scenario="start",
@@ -49,6 +40,26 @@ def start(case: Case) -> Outcome:
         peaks=_peaks(case, talk, jobs, cost)
         | {"storm_per_s": load.storm(np.array(talk.arrivals), *storms)},
     )
+
+
+def _known(
+    talk: Talk, cost: load.Load
+) -> tuple[Nanoseconds, NDArray[np.int64], list[NDArray[np.int64]]]:
+    """Return when each daemon had all it got, of how many others; what clients heard by second.
+
+    What clients did for it is added to the cost.
+    """
+    complete, origins = np.array(talk.complete), np.array(talk.heard)
+    storms = []
+    for some in heard(talk) if not talk.costs.cores else ():
+        complete[some.clients], origins[some.clients] = some.complete, some.origins
+        cost.cpu[some.clients] += some.took
+        np.maximum.at(cost.queue, some.clients, some.queue)
+        storms.append(some.storms)
+    for place, reflector in enumerate(talk.reflectors):
+        complete[place] = max(reflector.at, default=0)
+        origins[place] = reflector.known - talk.found.announces(place)
+    return complete, origins, storms
 
 
 def _missing(found: Speakers, origins: Nanoseconds) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 from msgspec import Struct
 
@@ -79,12 +80,19 @@ def study(sweep: Sweep, *, jobs: int = 1, dask: str | None = None) -> Study:
     if dask is not None:
         runs = _on_dask(tasks, dask)
     elif jobs > 1 and len(tasks) > 1:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context) as pool:
-            runs = list(pool.map(run, tasks))
+        runs = _in_processes(tasks, jobs)
     else:
         runs = [run(task) for task in tasks]
     return Study(design=sweep.design, described_nodes=sweep.network.node_count, runs=tuple(runs))
+
+
+def _in_processes(tasks: Sequence[Task], jobs: int) -> list[Simulation]:
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context) as pool:
+            return list(pool.map(run, tasks))
+    except BrokenProcessPool as error:
+        raise InputError("a process was ended, for want of memory perhaps: fewer --jobs") from error
 
 
 def _on_dask(tasks: Sequence[Task], address: str) -> list[Simulation]:
