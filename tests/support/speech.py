@@ -32,6 +32,7 @@ class Prices:
     error: int = 5_000_000_000
     burst: int = 1_000_000_000
     burst_sessions: int = 500
+    advertise: int = 0
 
 
 @dataclass
@@ -47,6 +48,7 @@ class Daemon:
     removed: dict[int, int] = field(default_factory=dict)
     accepted: dict[int, int] = field(default_factory=dict)
     spent: int = 0
+    flushes: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -183,13 +185,24 @@ class Speech:
         daemon, prices = self.daemons[place], self.prices
         took = prices.take + (prices.install if self.pods_on_reflectors else 0)
         daemon.idle = max(at, daemon.free) + took
+        held = self._held(daemon, daemon.idle) if what == "route" else 0
         for peer in daemon.peers:
             if peer != source and self._passes(place, source, peer):
                 took += prices.tell
-                begun = max(at, daemon.free) + took + prices.link
+                begun = max(at, daemon.free) + held + took + prices.link
                 passed = self._reflected(place, source, chain)
                 self._send(begun, what, peer, place, origin, chain=passed)
         self._work(place, at, took)
+
+    def _held(self, daemon: Daemon, ready: int) -> int:
+        """Return how long routes wait, so that no two flushes are closer than the interval."""
+        last = max((at for at in daemon.flushes if at <= ready), default=None)
+        coming = [at for at in daemon.flushes if at > ready]
+        if coming:
+            return coming[0] - ready
+        flush = ready if last is None else max(ready, last + self.prices.advertise)
+        daemon.flushes.append(flush)
+        return flush - ready
 
     def claim(self, place: int, at: int, block: int) -> None:
         """Let a daemon announce one more route."""

@@ -39,6 +39,7 @@ PRICES = st.builds(
     link=st.integers(1, 200_000),
     delay=st.sampled_from([0, 1_000_000_000]),
     burst_sessions=st.sampled_from([1, 2, 5, 500]),
+    advertise=st.sampled_from([0, 0, 1, 3_000_000, 5_000_000_000]),
 )
 
 
@@ -68,7 +69,13 @@ def as_ticks(found: Speakers, prices: Prices, cores: int = 0) -> Ticks:
         burst_sessions=prices.burst_sessions,
         early_ratio=0,
     )
-    return ticks(costs, Conditions(connect_delay_s=prices.delay / 1e9, cores=cores), found)
+    return ticks(
+        costs,
+        Conditions(
+            connect_delay_s=prices.delay / 1e9, cores=cores, advertise_s=prices.advertise / 1e9
+        ),
+        found,
+    )
 
 
 def simulated(found: Speakers, prices: Prices, cores: int = 0) -> Talk:

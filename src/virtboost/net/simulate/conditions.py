@@ -20,6 +20,9 @@ class Conditions(Struct, frozen=True, kw_only=True):
     """After a session that was refused or lost, at most; doubled for each that follows."""
     error_wait_most_s: float = 60.0
     """To which it is doubled."""
+    advertise_s: float = 0.0
+    """Least time between two advertisements of a reflector, MRAI (RFC 4271, section 9.2.1.1), for
+    all its peers alike; withdrawals do not wait. 0: as BIRD and FRR have it within an AS."""
     down_s: float = 1.0
     """Until a daemon that was killed is started again."""
     cores: int = 0

@@ -37,6 +37,8 @@ class Reflector:
         """Reflectors among its peers."""
         self.lower: list[int] = []
         """Of them, its clients."""
+        self._next, self._held = 0, False
+        """When it may advertise again; whether something waits for that."""
         self.dumps: dict[int, Dump] = {}
         self.at, self.origins = array("q"), array("q")
         self.gone, self.skips = array("b"), array("q")
@@ -88,6 +90,22 @@ class Reflector:
         self.known -= 1
         self.from_clients -= self.below[origin]
         self.below[origin] = False
+
+    def advertised(self, at: int, interval: int) -> int:
+        """Return when it tells what it could tell at a time: with all else that waits meanwhile.
+
+        Args:
+            at: When it could.
+            interval: That is at least between two times that it advertises.
+        """
+        if at >= self._next and self._held:
+            self._next += interval
+            self._held = False
+        if at >= self._next:
+            self._next = at + interval
+            return at
+        self._held = True
+        return self._next
 
     def row(self, at: int, origin: int, skip: int, *, gone: bool) -> None:
         """Keep what it tells."""

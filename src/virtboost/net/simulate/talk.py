@@ -271,6 +271,8 @@ class Talk:
         count = len(reflector.ranks) - (source != place) if client else len(reflector.clients)
         done = self.work.say(place, at, before + count * costs.tell)
         begins = done - count * costs.tell
+        if not gone:
+            begins = reflector.advertised(begins, costs.advertise)
         skip = -1 if not client else reflector.ranks.get(source, (len(reflector.ranks), 0))[0]
         reflector.row(begins, origin, skip, gone=gone)
         last = -1 if source == place else reflector.cluster

@@ -36,6 +36,7 @@ class Ticks(NamedTuple):
     retry: int
     error: int
     error_most: int
+    advertise: int
     down: int
     closed: int
     kernel: int
@@ -61,6 +62,7 @@ def ticks(costs: Costs, conditions: Conditions, found: Speakers) -> Ticks:
         retry=nanoseconds(conditions.connect_retry_s),
         error=nanoseconds(conditions.error_wait_s),
         error_most=nanoseconds(conditions.error_wait_most_s),
+        advertise=nanoseconds(conditions.advertise_s),
         down=nanoseconds(conditions.down_s),
         closed=nanoseconds(costs.closed_s),
         kernel=nanoseconds(costs.install_s * found.blocks) * found.pods_on_reflectors,
