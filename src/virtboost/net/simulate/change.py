@@ -17,8 +17,8 @@ from virtboost.net.simulate.talk import Talk
 from virtboost.net.simulate.ticks import SECOND, Nanoseconds, nanoseconds
 
 VICTIM = (
-    "the node is the last: it connects to all others; in the middle of a mesh half of them would "
-    "wait for the end of an error"
+    "the node is in the middle of the mesh: half of the others connect to it, after the wait that "
+    "follows an error"
 )
 
 
@@ -47,14 +47,15 @@ def restart(case: Case) -> Outcome:
     Without graceful restart peers take its routes out when its connections are closed.
     """
     talk = case.talk("restart")
-    victim = talk.found.size - 1
+    middle = not talk.found.groups and case.conditions.restarts == "middle"
+    victim = talk.found.size // 2 if middle else talk.found.size - 1
     graceful = case.detection is not None and case.detection.graceful_restart
     talk.settle(None)
     if not graceful:
         peers = talk.found.peers(victim)
         drawn = talk.rng.random(len(peers)) * talk.costs.closed
         talk.miss(victim, dict(zip(peers, drawn.astype(np.int64).tolist(), strict=True)))
-    talk.connect(victim, talk.costs.down + talk.costs.begin, 0)
+    talk.connect(victim, talk.costs.down + talk.costs.begin, talk.costs.error)
     talk.run()
     if graceful:
         late = max(talk.ups) - nanoseconds(RESTART_TIME_S)
@@ -71,7 +72,7 @@ def restart(case: Case) -> Outcome:
         },
         counts=_counts(talk),
         peaks=_peaks(case, talk),
-        notes=(_way(case), *([] if talk.found.groups else [VICTIM])),
+        notes=(_way(case), *([VICTIM] if middle else [])),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from virtboost.net.failure import Detection
@@ -25,6 +27,9 @@ class Conditions(Struct, frozen=True, kw_only=True):
     all its peers alike; withdrawals do not wait. 0: as BIRD and FRR have it within an AS."""
     down_s: float = 1.0
     """Until a daemon that was killed is started again."""
+    restarts: Literal["middle", "last"] = "middle"
+    """Which node's daemon restarts, of a mesh: half of the others connect to the one in the middle,
+    and wait for the end of an error first; the last, as in an emulation, connects to all."""
     cores: int = 0
     """CPUs that all daemons share when they start, as in an emulation; 0: each has its own."""
     pods_on_reflectors: bool = True
