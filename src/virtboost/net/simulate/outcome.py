@@ -46,12 +46,12 @@ COUNTS = {
 """What a simulation counts, by key; each follows from the design and the scenario, and is exact."""
 
 PEAKS = {
-    "node_cpu_s": "CPU seconds of the busiest node",
-    "central_cpu_s": "CPU seconds of the busiest central daemon",
-    "cpu_s": "CPU seconds of all daemons",
-    "node_cores": "cores of the busiest node, in its busiest second",
-    "central_cores": "cores of the busiest central daemon, in its busiest second",
-    "node_steady_cores": "cores of a node while nothing happens: looks at the kernel's table, BFD",
+    "node_cpu_s": "CPU of the busiest node",
+    "central_cpu_s": "CPU of the busiest central daemon",
+    "cpu_s": "CPU of all daemons",
+    "node_cores": "CPU of the busiest node, in its busiest second",
+    "central_cores": "CPU of the busiest central daemon, in its busiest second",
+    "node_steady_cores": "CPU of a node while nothing happens: looks at the kernel's table, BFD",
     "central_steady_cores": "the same of the busiest central daemon",
     "node_bytes": "memory of the largest daemon of a node",
     "central_bytes": "memory of the largest central daemon",
