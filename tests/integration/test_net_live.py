@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -63,11 +64,12 @@ def describe(
 def run(
     *argv: str, inside: tuple[str, ...] = (), path: str = PATH
 ) -> subprocess.CompletedProcess[str]:
-    environment = {"PYTHONPATH": ":".join(sys.path), "PATH": path}
-    return subprocess.run(
-        [*inside, sys.executable, "-m", "virtboost", "net", *argv],
-        capture_output=True, text=True, check=False, env=environment, timeout=120,
-    )  # fmt: skip
+    with TemporaryDirectory() as home:  # kubectl keeps answers there
+        environment = {"PYTHONPATH": ":".join(sys.path), "PATH": path, "HOME": home}
+        return subprocess.run(
+            [*inside, sys.executable, "-m", "virtboost", "net", *argv],
+            capture_output=True, text=True, check=False, env=environment, timeout=120,
+        )  # fmt: skip
 
 
 def node(number: int, architecture: str, rack: str) -> Object:
