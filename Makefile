@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-EXTRAS = dev,plan,parquet,report,redfish,flow,prove
+EXTRAS = dev,plan,parquet,report,redfish,prove
 SHOWN_HOST ?= tests/hosts/96arm-2s4n24cl4c/host.tar.zst
 REPORT ?= build/report.html
 

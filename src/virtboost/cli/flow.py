@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from virtboost.cli.application import add_verb, application
+from virtboost.cli.flow_agent import run
 from virtboost.cli.hosts import AsJson, readers
 from virtboost.errors import InputError, ParseError
 
@@ -344,6 +345,7 @@ app = application(help="Read a datapath of Open vSwitch, and normalise its flows
 add_verb(app, explain)
 add_verb(app, survey)
 add_verb(app, offload)
+add_verb(app, run)
 
 
 @app.callback()

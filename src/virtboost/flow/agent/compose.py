@@ -1,0 +1,94 @@
+"""A packet and a dump -> the pair of entries of its connection, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from virtboost.flow import abi
+from virtboost.flow.agent.dump import identity
+from virtboost.flow.agent.table import OPEN, Counted, Pair, Side
+from virtboost.flow.compose import compose_both
+from virtboost.flow.connection import Connection
+from virtboost.flow.datapath import Datapath
+from virtboost.flow.dataplane import FOREVER_NS
+from virtboost.flow.encode import Encoded, Port, encode
+from virtboost.flow.entry import IntegratedEntry
+from virtboost.flow.packet import Packet
+from virtboost.flow.protocol import TCP
+from virtboost.flow.refusal import Refusal, Refused
+
+WINDOW = "its TCP window is checked: --tcp-window strict"
+
+NO_ROOM = "--max-entries are installed"
+
+
+class Composer(Struct, frozen=True, kw_only=True):
+    """A dump, and what may be made of it."""
+
+    datapath: Datapath
+    lines: Mapping[Connection, str]
+    """The connections' lines."""
+    ports: Mapping[str, Port]
+    """Devices that may be redirected to."""
+    liberal: bool
+    observe: bool
+
+    def pair(self, packet: Packet, slots: Callable[[int], list[int]]) -> Pair | str:
+        """Return the entries of both directions, or why not.
+
+        Args:
+            packet: Of one direction.
+            slots: Gives as many slots as it is asked for, or none.
+        """
+        both = compose_both(packet, self.datapath)
+        for each in (both.forward, both.reverse):
+            if isinstance(each, Refusal):
+                return _reason(each)
+        if not both.installable or not isinstance(both.forward, IntegratedEntry):
+            return "its answer has no way back"
+        entries = [both.forward]
+        entries += [both.reverse] if isinstance(both.reverse, IntegratedEntry) else []
+        if not self.liberal and any(_is_tracked_tcp(each) for each in entries):
+            return WINDOW
+        try:
+            return self._encoded(packet, entries, slots)
+        except Refused as refused:
+            return _reason(refused.refusal)
+
+    def _encoded(
+        self, packet: Packet, entries: list[IntegratedEntry], slots: Callable[[int], list[int]]
+    ) -> Pair | str:
+        for entry in entries:  # before slots are taken
+            self._encode(entry, 0, 0)
+        own = slots(len(entries))
+        if not own:
+            return NO_ROOM
+        peers = own[::-1]
+        encoded = [self._encode(*each) for each in zip(entries, own, peers, strict=True)]
+        sides = tuple(self._side(*each) for each in zip(entries, encoded, strict=True))
+        return Pair(packet=packet, sides=sides)
+
+    def _encode(self, entry: IntegratedEntry, slot: int, peer: int) -> Encoded:
+        made = encode(entry, self.ports, epoch=OPEN, lease_ns=FOREVER_NS, slot=slot, peer=peer)
+        if self.observe:
+            made.entry.changes |= abi.OBSERVE
+        return made
+
+    def _side(self, entry: IntegratedEntry, encoded: Encoded) -> Side:
+        return Side(
+            entry=entry,
+            encoded=encoded,
+            flows=tuple(identity(flow.text) for flow in entry.megaflows),
+            connections=tuple(self.lines[each.connection] for each in entry.connections),
+            counted=Counted(),
+        )
+
+
+def _is_tracked_tcp(entry: IntegratedEntry) -> bool:
+    return any(each.connection.original.protocol == TCP for each in entry.connections)
+
+
+def _reason(refusal: Refusal) -> str:
+    return f"R{refusal.reason:02d}"
