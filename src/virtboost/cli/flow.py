@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from virtboost.cli.application import add_verb, application
-from virtboost.cli.flow_agent import run
+from virtboost.cli.flow_agent import restore, run, status, top
 from virtboost.cli.hosts import AsJson, readers
 from virtboost.errors import InputError, ParseError
 
@@ -346,6 +346,9 @@ add_verb(app, explain)
 add_verb(app, survey)
 add_verb(app, offload)
 add_verb(app, run)
+add_verb(app, status)
+add_verb(app, top)
+add_verb(app, restore)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""``virtboost flow run``: the agent, in the foreground."""
+"""``virtboost flow run``, the agent, and ``status``, ``top`` and ``restore`` of it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from virtboost.cli.hosts import AsJson
 from virtboost.errors import InputError
 
 if TYPE_CHECKING:
     from virtboost.flow.agent.settings import Settings
+    from virtboost.flow.agent.status import FlowStatus
 
 TICK_S = 0.02
+
+NOT_CARRYING = 1
+"""Exit status of ``status`` where an agent is quarantined, or has no Open vSwitch."""
+
+SETTLE_S = 5
+"""After an agent that was killed: Open vSwitch sees where connections are, and then checks them."""
+
+Socket = Annotated[
+    Path,
+    typer.Option("--socket", metavar="PATH", help="Where the agent answers."),
+]
+
+DEFAULT_SOCKET = Path("/run/virtboost/flow.sock")
 
 
 def run(
@@ -50,6 +65,11 @@ def run(
             metavar="MS", min=50, max=10_000, help="How old the last check of an entry may be."
         ),
     ] = 500,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS:PORT", help="Serve /metrics for Prometheus there."),
+    ] = None,
+    socket: Socket = DEFAULT_SOCKET,
 ) -> int:
     """Carry connections past Open vSwitch in the kernel, until it is stopped."""
     from virtboost.flow.agent.settings import Settings
@@ -67,8 +87,84 @@ def run(
             window="liberal" if tcp_window == "liberal" else "strict",
             max_entries=max_entries,
             lease_ns=lease * 1_000_000,
+            metrics=None if metrics is None else _address(metrics),
+            socket=socket,
         )
     )
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise InputError(f"--metrics {text}: an address, a colon and a port: 127.0.0.1:9464")
+    return host.strip("[]"), int(port)
+
+
+def status(
+    *,
+    socket: Socket = DEFAULT_SOCKET,
+    flows: Annotated[
+        bool,
+        typer.Option(
+            "--flows", help="Print dpctl/dump-flows -m with what entries took added, instead."
+        ),
+    ] = False,
+    json: AsJson = False,
+) -> int:
+    """Say what a running agent does."""
+    from virtboost.cli.output import print_document
+    from virtboost.flow.agent.control import ask
+    from virtboost.report.flow_agent import status_lines
+
+    if flows:
+        if json:
+            raise InputError("flow status: --flows has no JSON: it is Open vSwitch's own form")
+        sys.stdout.write(ask(socket, "flows"))
+        return 0
+    found = _status(socket)
+    print_document(found, lambda width: status_lines(found, width=width), json=json)
+    return NOT_CARRYING if found.state in ("quarantined", "waiting") else 0
+
+
+def _status(socket: Path) -> FlowStatus:
+    import msgspec
+
+    from virtboost.flow.agent.control import ask
+    from virtboost.flow.agent.status import FlowStatus
+
+    return msgspec.json.decode(ask(socket, "status"), type=FlowStatus)
+
+
+def top(*, socket: Socket = DEFAULT_SOCKET) -> int:
+    """Show the busiest entries of a running agent, every second, until it is interrupted."""
+    import time
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from virtboost.report.flow_agent import top_table
+
+    console = Console()
+    with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        while True:
+            live.update(top_table(_status(socket), console.height), refresh=True)
+            if not console.is_terminal:
+                return 0
+            time.sleep(1)
+
+
+def restore() -> int:
+    """Turn the check of TCP windows on again that an agent, killed since, turned off."""
+    import time
+
+    from virtboost.cli.changes import journal, writable
+    from virtboost.flow.agent.window import left, restore
+
+    kept, host = journal(), writable("local")
+    if left(kept, host.reader):
+        time.sleep(SETTLE_S)
+        _say(f"{restore(kept, *host)} settings of Open vSwitch are as before")
+    return 0
 
 
 def _run(settings: Settings) -> int:

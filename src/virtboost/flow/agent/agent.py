@@ -1,4 +1,4 @@
-"""The loop: check what is installed, learn what is worth it, count, keep alive.
+"""The loop: check what is installed, learn what is worth it, count, keep alive, compare.
 
 Everything that entries depend on is dumped and compared a few times within each lease.  What is not
 there any more is composed anew, or goes; then the lease is renewed.  Whatever is heard to change
@@ -7,49 +7,44 @@ closes the gate first; the next check opens it.
 
 from __future__ import annotations
 
+import os
 import select
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from msgspec import json
 
 from virtboost.errors import Unreachable
 from virtboost.flow import abi
+from virtboost.flow.agent.compare import is_comparable
 from virtboost.flow.agent.compose import Composer
+from virtboost.flow.agent.control import Control, MetricsServer
 from virtboost.flow.agent.dump import FlowLine, Known, connection_lines, flow_lines
 from virtboost.flow.agent.gate import Gate
+from virtboost.flow.agent.hand_back import WAIT_NS, hand_back
+from virtboost.flow.agent.keep import Keeper
+from virtboost.flow.agent.learn import Learner
 from virtboost.flow.agent.link import Link
 from virtboost.flow.agent.settings import Settings
+from virtboost.flow.agent.status import Direction, FlowStatus, State, merged, metrics, spelled
 from virtboost.flow.agent.table import Pair, Side, Table
+from virtboost.flow.agent.verify import Verifier
 from virtboost.flow.agent.watch import Watch
 from virtboost.flow.agent.window import Window
 from virtboost.flow.datapath import Datapath
-from virtboost.flow.dataplane import DataPlane, NotLoaded
+from virtboost.flow.dataplane import DataPlane
 from virtboost.flow.encode import Port
-from virtboost.flow.protocol import TCP, UDP
-from virtboost.flow.sample import packet_of
 
 SETTLE_NS = 20_000_000
 """After a change, until the datapath is read again: Open vSwitch follows a changed rule in about
-1 ms where there are few megaflows; the last dump of its own is added."""
-
-IDLE_S = 2.5
-"""A megaflow that entries carry gets a packet after this: a quarter of max-idle, 10 s."""
-
-KEEP_UDP_NS, KEEP_TCP_NS = 10_000_000_000, 600_000_000_000
-"""A connection that entries carry gets a packet after this: UDP's timeout is 30 s, TCP's a day."""
+1 ms where there are few megaflows; the length of the last check is added."""
 
 HOUSEKEEPING_NS = 1_000_000_000
 
 RETRY_NS = 500_000_000
 
-REPLIED_S = 45
-"""Conntrack forgets UDP 60 s after a packet that no reply came to yet, and 30 s after others
-(lib/ct-dpif, v3.1): less than this right after a packet means that a reply was seen."""
-
-HAND_BACK_NS = 5_000_000_000
-"""How long the end waits for connections to send something."""
-
-WAITING_MOST = 4096
+SAMPLED_OF, SHOWN = 64, 40
+"""Busiest entries: that samples are of, and that the status has."""
 
 
 class Agent:
@@ -69,244 +64,255 @@ class Agent:
             plane: Loaded.
             tell: Gets a line for whoever started it.
             window: The switch that entries of TCP need off; None: there are to be none.
+
+        Raises:
+            InputError: Its socket or its address is of no use, or another agent has it.
         """
-        self.settings = settings
-        self.plane = plane
-        self._tell = tell
-        self._window = window
-        self.gate = Gate(plane)
-        self.table = Table(plane, settings.max_entries)
-        self.refused: Counter[str] = Counter()
-        self.link: Link | None = None
-        self.flows: Mapping[str, FlowLine] = {}
-        self._watch = Watch(self.gate.close)
-        self._known = Known()
+        self._settings, self._plane, self._tell, self._window = settings, plane, tell, window
+        self._control = Control(settings.socket)
+        self._metrics = None if settings.metrics is None else MetricsServer(settings.metrics)
+        self._gate = Gate(plane)
+        self._watch = Watch(self._gate.close)
+        self._table = Table(plane, settings.max_entries)
+        self._known, self._learner = Known(), Learner(self._table)
+        self._keeper, self._verifier = Keeper(self._table), Verifier()
+        self._link: Link | None = None
+        self._flows: Mapping[str, FlowLine] = {}
         self._ports: Mapping[str, Port] = {}
-        self._waiting: dict[bytes, abi.Candidate] = {}
         self._attached: set[int] = set()
         self._next_check = self._next_learn = self._next_keeping = self._next_try = 0
-        self.check_ns = 0
-        """How long the last check took."""
+        self._kept_ns = time.monotonic_ns()
+        self._check_ns = 0
+        self._sampled_at = -1
 
     def step(self, timeout_s: float) -> None:
-        """Wait for something to do, at most so long, and do it."""
+        """Wait for something to do, at most so long, and do it.
+
+        Raises:
+            NotLoaded: It cannot be in front of a port.
+            ChangeFailed: The switch of the TCP window cannot be turned.
+        """
         self._wait(timeout_s)
+        self._learner.hear(self._plane.candidates.take())
         now = time.monotonic_ns()
-        for each in self.plane.candidates.take():
-            if len(self._waiting) < WAITING_MOST:
-                self._waiting[bytes(each.key)] = each
         try:
-            if self.link is None:
-                self._connect(now)
-            if self.link is not None:
-                self._work(self.link, now)
+            if self._link is None and now >= self._next_try:
+                self._next_try = now + RETRY_NS
+                self._link = self._connected()
+            if self._link is not None:
+                self._work(self._link, now)
         except Unreachable as error:
             self._lose(str(error))
-
-    def _work(self, link: Link, now: int) -> None:
-        settled = now >= self.gate.closed_ns + SETTLE_NS + self.check_ns
-        if settled and (now >= self._next_check or not self.gate.open):
-            self._check(link)
-        if self._waiting and self.gate.open and now >= self._next_learn:
-            self._learn(link)
-        if now >= self._next_keeping:
-            self._keep(now)
+        self._control.serve(self._answer)
 
     def _wait(self, timeout_s: float) -> None:
         told = self._watch.told
-        ready, _, _ = select.select([told, self.plane.candidates.descriptor], [], [], timeout_s)
+        sources = [told, self._plane.candidates.descriptor, self._control.fileno()]
+        ready, _, _ = select.select(sources, [], [], timeout_s)
         if told in ready:
-            with open(told, "rb", closefd=False, buffering=0) as event:
-                event.read(8)
+            os.eventfd_read(told)
 
-    def _connect(self, now: int) -> None:
-        if now < self._next_try:
-            return
-        self._next_try = now + RETRY_NS
-        self.link = Link(self.settings.ovs, self._watch)
-        self._tell(f"connected to {self.link.name}")
-        self._follow(self.link)
-        if self._window is not None:
-            self._window.turn_off(self.link.name)
+    def _work(self, link: Link, now: int) -> None:
+        settled = now >= self._gate.closed_ns + SETTLE_NS + self._check_ns
+        if settled and (now >= self._next_check or not self._gate.open):
+            self._check(link)
+        if self._learner.waiting and self._gate.open and now >= self._next_learn:
+            self._learn(link)
+        if now >= self._next_keeping:
+            self._keep(link, now)
+        self._verify(link, now)
+
+    def _connected(self) -> Link:
+        link = Link(self._settings.ovs, self._watch)
+        self._tell(f"connected to {link.name}")
+        try:
+            self._follow(link)
+            if self._window is not None:
+                self._window.turn_off(link.name)
+        except Unreachable:
+            link.close()
+            raise
+        return link
 
     def _follow(self, link: Link) -> None:
         """Take the ports as they are, and be in front of each."""
         link.follow()
-        self._ports = link.ports(self.settings.ports)
-        self._names = {port.ifindex: name for name, port in self._ports.items()}
+        self._ports = link.ports(self._settings.ports)
         for name, port in self._ports.items():
             if port.ifindex not in self._attached:
-                self.plane.attach(port.ifindex)
+                self._plane.attach(port.ifindex)
                 self._attached.add(port.ifindex)
                 self._tell(f"attached to {name}")
 
     def _lose(self, reason: str) -> None:
         """Let go of a daemon that is gone."""
-        self.gate.close("ovs-vswitchd")
-        self._tell(reason)
-        if self.link is not None:
-            self.link.close()
-            self.link = None
+        if self._link is not None:
+            self._gate.close("ovs-vswitchd")
+            self._tell(reason)
+            self._link.close()
+            self._link = None
+            self._let_go()
+
+    def _let_go(self) -> None:
         now = time.monotonic_ns()
-        for pair in tuple(self.table.pairs):
-            self.table.remove(pair, now)
+        for pair in tuple(self._table.pairs):
+            self._table.remove(pair, now)
 
     def _check(self, link: Link) -> None:
         """Read what entries depend on; renew the lease of what is as it was."""
-        ticket, begun = self.gate.ticket, time.monotonic_ns()
-        if not self.gate.open:
+        ticket, begun = self._gate.ticket, time.monotonic_ns()
+        if not self._gate.open:
             self._follow(link)
-        flows, lines = self._dump(link)
-        lost = self.table.missing({**flows, **lines})
+        self._flows, lines = flow_lines(link.flows()), connection_lines(link.connections())
+        lost = self._table.missing({**self._flows, **lines})
         if lost:
-            composer = self._composer(flows, lines)
-            for pair in lost:
-                self._again(pair, composer)
+            self._make_anew(lost, self._composer(lines))
         if self._watch.alive:
-            self.gate.renew(ticket, begun + self.settings.lease_ns)
-        self.check_ns = time.monotonic_ns() - begun
-        pause = max(self.settings.lease_ns // 3, 4 * self.check_ns)
-        self._next_check = begun + min(pause, self.settings.lease_ns * 4 // 5 - self.check_ns)
+            self._gate.renew(ticket, begun + self._settings.lease_ns)
+        self._check_ns = time.monotonic_ns() - begun
+        pause = max(self._settings.lease_ns // 3, 4 * self._check_ns)
+        self._next_check = begun + min(pause, self._settings.lease_ns * 4 // 5 - self._check_ns)
 
-    def _dump(self, link: Link) -> tuple[Mapping[str, FlowLine], Mapping[str, int]]:
-        self.flows = flow_lines(link.flows())
-        return self.flows, connection_lines(link.connections())
-
-    def _composer(self, flows: Mapping[str, FlowLine], lines: Mapping[str, int]) -> Composer:
-        megaflows = self._known.flows(flows)
+    def _composer(self, lines: Mapping[str, int]) -> Composer:
         connections = self._known.connections(lines)
         return Composer(
-            datapath=Datapath(megaflows, connections.values()),
+            datapath=Datapath(self._known.flows(self._flows), connections.values()),
             lines={each: line for line, each in connections.items()},
             ports=self._ports,
             liberal=self._window is not None,
-            observe=self.settings.observe,
+            observe=self._settings.observe,
         )
 
-    def _again(self, pair: Pair, composer: Composer) -> None:
-        """Make a pair anew of a dump that has not all that it needs; or it goes."""
-        self.table.remove(pair, time.monotonic_ns())
-        found = composer.pair(pair.packet, self.table.slots)
-        if isinstance(found, Pair):
-            self.table.add(found)
+    def _make_anew(self, pairs: Sequence[Pair], composer: Composer) -> None:
+        """Make pairs of a dump that has not all that they need; those that it has not go."""
+        for pair in pairs:
+            self._table.remove(pair, time.monotonic_ns())
+            found = composer.pair(pair.packet, self._table.slots)
+            if isinstance(found, Pair):
+                self._table.add(found)
 
     def _learn(self, link: Link) -> None:
         """Install what waits."""
         begun = time.monotonic_ns()
-        waiting, self._waiting = self._waiting, {}
-        flows, lines = self._dump(link)
-        self._prove_replies(waiting, lines)
-        composer = self._composer(flows, lines)
-        for each in waiting.values():
-            self._install(each, composer)
+        self._flows, lines = flow_lines(link.flows()), connection_lines(link.connections())
+        if not link.database.policies:
+            self._learner.prove_replies(self._known, lines)
+        names = {port.ifindex: name for name, port in self._ports.items()}
+        self._learner.install(self._composer(lines), names)
         self._next_learn = begun + 4 * (time.monotonic_ns() - begun)
 
-    def _prove_replies(
-        self, waiting: Mapping[bytes, abi.Candidate], lines: Mapping[str, int]
-    ) -> None:
-        """Note connections of UDP that have seen a reply."""
-        if self.link is None or self.link.database.policies:
-            return
-        ends = {end for each in waiting.values() if each.key.protocol == UDP for end in _ends(each)}
-        for line, timeout_s in lines.items():
-            if line.startswith("udp") and timeout_s < REPLIED_S and _named(line, ends):
-                self._known.replied(line)
+    def _keep(self, link: Link, now: int) -> None:
+        """Count, keep alive, publish, and begin a sample."""
+        self._keeper.keep(self._flows, now, policies=link.database.policies)
+        self._table.rate((now - self._kept_ns) / 1e9)
+        self._kept_ns, self._next_keeping = now, now + HOUSEKEEPING_NS
+        self._verifier.forget(side for pair in self._table.pairs for side in pair.sides)
+        if self._gate.open and not self._verifier.busy:
+            self._sample(now)
+        if self._metrics is not None:
+            self._metrics.text = metrics(self.status())
 
-    def _install(self, candidate: abi.Candidate, composer: Composer) -> None:
-        name = self._names.get(candidate.key.port)
-        if name is None or candidate.key in self.table:
-            return
-        found = composer.pair(packet_of(candidate.key, candidate.seen, name), self.table.slots)
-        if isinstance(found, str):
-            self.refused[found] += 1
-            return
-        try:
-            self.table.add(found)
-        except NotLoaded:
-            self.table.give_back(side.slot for side in found.sides)
-            self.refused["the kernel has no memory"] += 1
+    def _sample(self, now: int) -> None:
+        """Have a packet of one entry compared: of the one that was not for longest."""
+        busiest = self._table.busiest(SAMPLED_OF)
+        sides = [side for side in busiest if side.packets_per_s > 0 and is_comparable(side)]
+        if sides:
+            side = min(sides, key=lambda each: each.sampled_ns)
+            side.sampled_ns, self._sampled_at = now, self._gate.ticket
+            self._verifier.begin(side, self._ports)
+            self._table.ask_for_packet(side)
 
-    def _keep(self, now: int) -> None:
-        """Count; have a packet pass where Open vSwitch would forget a megaflow or a connection."""
-        states = self.table.count(now)
-        asked: set[int] = set()
-        for need, users in self.table.users.items():
-            line = self.flows.get(need)
-            if line is not None and (line.used_s is None or line.used_s > IDLE_S):
-                sides = (side for pair in users for side in pair.sides if need in side.flows)
-                self._ask(
-                    max(sides, key=lambda side: states[side.slot].used_ns), states, asked, now
-                )
-        for pair in self.table.pairs:
-            if now >= pair.punted_ns + _keeping_ns(pair):
-                pair.punted_ns = now
-                self._ask(pair.sides[0], states, asked, now)
-        self._next_keeping = now + HOUSEKEEPING_NS
+    def _verify(self, link: Link, now: int) -> None:
+        """Go on with a sample; end everything where Open vSwitch does another thing.
 
-    def _ask(self, side: Side, states: Sequence[abi.State], asked: set[int], now: int) -> None:
-        """Have a packet of a side pass, if it has any these days and none is asked for."""
-        state = states[side.slot]
-        recent = state.used_ns + HOUSEKEEPING_NS * 5 > now
-        if recent and side.slot not in asked and state.punted == side.encoded.entry.punt:
-            asked.add(side.slot)
-            self.table.ask_for_packet(side)
+        What it does is no proof against an entry whose rules changed meanwhile: such an entry is
+        not there after a check.
+        """
+        wrong = self._verifier.step(now)
+        if wrong is None or self._sampled_at != self._gate.ticket:
+            return
+        side, how = wrong
+        self._check(link)
+        if self._sampled_at == self._gate.ticket and self._table.has(side):
+            reason = f"{spelled(side.encoded.key)}: {how}"
+            self._gate.lock(reason)
+            self._tell(f"QUARANTINE: nothing is carried until the next start: {reason}")
+            self._let_go()
 
     def stop(self) -> None:
-        """Carry out nothing any more, hear nothing, and have the switch as it was."""
-        self.gate.close("stop")
-        if self._window is not None and self.table.pairs:
-            self._hand_back()
-        self.plane.detach()
-        if self.link is not None:
-            self.link.close()
+        """Carry out nothing any more, hear nothing, and have the switch as it was.
+
+        Raises:
+            ChangeFailed: Open vSwitch does not take it.
+        """
+        self._gate.close("stop")
+        self._verifier.stop()
+        left = hand_back(self._table, self._gate) if self._window and self._table.pairs else 0
+        if left:
+            self._tell(
+                f"{left} connections of TCP sent nothing in {WAIT_NS // 10**9} s: Open vSwitch "
+                "does not know where they are, and may drop what they send next"
+            )
+        self._plane.detach()
+        if self._link is not None:
+            self._link.close()
         self._watch.stop()
+        self._control.close()
+        if self._metrics is not None:
+            self._metrics.close()
         if self._window is not None:
             self._window.restore()
 
-    def _hand_back(self) -> None:
-        """Let conntrack see both directions of each connection of TCP before it checks them again.
+    def _answer(self, question: str) -> str:
+        if question == "status":
+            return json.encode(self.status()).decode()
+        return "".join(f"{line}\n" for line in self._merged())
 
-        It follows what it sees while its check is off (``lib/conntrack-tcp.c``, v3.1).
-        """
-        self.table.only_observe()
-        carried = [pair for pair in self.table.pairs if _is_carried_tcp(pair)]
-        before = self.table.count(time.monotonic_ns())
-        self.gate.renew(self.gate.ticket, time.monotonic_ns() + 2 * HAND_BACK_NS)
-        end = time.monotonic_ns() + HAND_BACK_NS
-        while carried and time.monotonic_ns() < end:
-            time.sleep(0.02)
-            now = self.table.count(time.monotonic_ns())
-            carried = [pair for pair in carried if not _was_seen(pair, before, now)]
-        if carried:
-            self._tell(
-                f"{len(carried)} connections of TCP sent nothing in {HAND_BACK_NS // 10**9} s: "
-                "Open vSwitch has not seen where they are, and may drop what they send next"
-            )
+    def _merged(self) -> Iterator[str]:
+        """Yield the datapath's megaflows as they are now, with what entries took of them."""
+        flows = self._flows if self._link is None else flow_lines(self._link.flows())
+        now = time.monotonic_ns()
+        used_s = self._table.ages_s(self._table.count(now), now)
+        carried = {flow: (each.packets, each.bytes) for flow, each in self._table.carried.items()}
+        yield from merged(flows, carried, used_s)
+
+    def status(self) -> FlowStatus:
+        """Return what it does."""
+        return FlowStatus(
+            pid=os.getpid(),
+            state=self._state(),
+            reason=self._gate.locked,
+            datapath=None if self._link is None else self._link.name,
+            ports=tuple(self._ports),
+            observe=self._settings.observe,
+            tcp_window=self._settings.window,
+            lease_ms=self._settings.lease_ns // 1_000_000,
+            check_ms=self._check_ns / 1e6,
+            entries=self._table.entries,
+            max_entries=self._settings.max_entries,
+            removed=self._table.removed,
+            packets=self._table.total.packets,
+            bytes=self._table.total.bytes,
+            passes={abi.PASSES[reason]: packets for reason, packets in self._plane.passes()},
+            refused=dict(self._learner.refused),
+            closed=dict(self._gate.reasons),
+            verified=dict(self._verifier.results),
+            busiest=tuple(_direction(side) for side in self._table.busiest(SHOWN)),
+        )
+
+    def _state(self) -> State:
+        if self._gate.locked:
+            return "quarantined"
+        if self._link is None:
+            return "waiting"
+        return "open" if self._gate.open else "closed"
 
 
-def _is_carried_tcp(pair: Pair) -> bool:
-    tracked = pair.sides[0].entry.connections
-    tcp = any(each.connection.original.protocol == TCP for each in tracked)
-    return tcp and any(side.counted.packets for side in pair.sides)
-
-
-def _was_seen(pair: Pair, before: Sequence[abi.State], now: Sequence[abi.State]) -> bool:
-    """Tell whether a packet of each direction passed, or the connection is closing."""
-    slots = [side.slot for side in pair.sides]
-    return all(now[slot].packets > before[slot].packets or now[slot].closed for slot in slots)
-
-
-def _keeping_ns(pair: Pair) -> int:
-    connections = pair.sides[0].entry.connections
-    udp = any(each.connection.original.protocol == UDP for each in connections)
-    return KEEP_UDP_NS if udp else KEEP_TCP_NS
-
-
-def _ends(candidate: abi.Candidate) -> tuple[str, ...]:
-    """Return how a line of conntrack spells the ports of a packet."""
-    key = candidate.key
-    return (f"sport={key.source_port},dport={key.destination_port}",)
-
-
-def _named(line: str, ends: set[str]) -> bool:
-    return any(end in line for end in ends)
+def _direction(side: Side) -> Direction:
+    return Direction(
+        what=spelled(side.encoded.key),
+        port=side.entry.in_port,
+        packets=side.counted.packets,
+        bytes=side.counted.bytes,
+        packets_per_s=side.packets_per_s,
+    )

@@ -6,6 +6,7 @@ after ``GRACE_NS``, and a packet is there for microseconds.  Until then its coun
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
@@ -64,6 +65,11 @@ class Side(Struct, kw_only=True, eq=False):
     """Lines of its connections."""
     counted: Counted
     """What of its state is attributed to its megaflows."""
+    marked: int = 0
+    """Packets when ``packets_per_s`` was made."""
+    packets_per_s: float = 0.0
+    sampled_ns: int = 0
+    """When a packet was compared last."""
 
     @property
     def slot(self) -> int:
@@ -108,6 +114,11 @@ class Table:
     def __contains__(self, key: abi.Key) -> bool:
         """Tell whether a key has an entry."""
         return bytes(key) in self._keys
+
+    def has(self, side: Side) -> bool:
+        """Tell whether a side is installed, as it is."""
+        pair = self._keys.get(bytes(side.encoded.key))
+        return pair is not None and side in pair.sides
 
     @property
     def entries(self) -> int:
@@ -197,6 +208,28 @@ class Table:
         self.total.add(packets, size)
         for flow, grown in zip(side.flows, growth(side.entry.megaflows), strict=True):
             self.carried[flow].add(packets, size + grown * packets)
+
+    def ages_s(self, states: Sequence[abi.State], now_ns: int) -> dict[str, float]:
+        """Return by megaflow how long ago an entry took a packet of it."""
+        found: dict[str, float] = {}
+        for pair in self.pairs:
+            for side in pair.sides:
+                age = (now_ns - states[side.slot].used_ns) / 1e9
+                for flow in side.flows if side.counted.packets else ():
+                    found[flow] = min(age, found.get(flow, age))
+        return found
+
+    def rate(self, duration_s: float) -> None:
+        """Note packets per second of each side since the last time, which was so long ago."""
+        for pair in self.pairs:
+            for side in pair.sides:
+                side.packets_per_s = (side.counted.packets - side.marked) / duration_s
+                side.marked = side.counted.packets
+
+    def busiest(self, count: int) -> list[Side]:
+        """Return the sides with the most packets lately."""
+        sides = (side for pair in self.pairs for side in pair.sides)
+        return heapq.nlargest(count, sides, key=lambda side: side.packets_per_s)
 
     def missing(self, present: Mapping[str, object]) -> list[Pair]:
         """Return the pairs that need what is not there."""

@@ -6,11 +6,10 @@ turned on again: the next start does it, or ``virtboost undo``, or ``virtboost f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from virtboost.apply.execute import apply, undo
-from virtboost.apply.journal import Journal
+from virtboost.apply.journal import Changeset, Journal
 from virtboost.apply.preflight import read_now
 from virtboost.model.change import OvsTcpWindowCheck
 from virtboost.transport.source import Reader
@@ -37,9 +36,9 @@ class Window:
             ChangeFailed: Open vSwitch does not take it.
             InputError: It tells of no such switch.
         """
-        left = self._journal.left(self._writer.name).get(f"{PURPOSE}{self._folder}")
-        if left is not None:
-            setting = left.records[0].setting
+        before = left(self._journal, self._reader, self._folder)
+        if before:
+            setting = before[0].records[0].setting
             now = read_now(self._reader, [setting.path]).get(setting.path)
             if now is not None and setting.same(now.value, setting.value):
                 return
@@ -60,22 +59,32 @@ class Window:
         )
 
     def restore(self) -> int:
-        """Have the switch as it was before; return how many changes were taken back.
+        """Have the switch as it was before; return how many settings were taken back.
 
         Raises:
             ChangeFailed: Open vSwitch does not take it.
         """
-        return restore(self._journal, self._reader, self._writer, [f"{PURPOSE}{self._folder}"])
+        return restore(self._journal, self._reader, self._writer, self._folder)
 
 
-def restore(journal: Journal, reader: Reader, writer: Writer, purposes: Iterable[str] = ()) -> int:
-    """Take back what runs left, of these purposes or of all; return how many changes."""
-    left = journal.left(writer.name)
-    chosen = [
+def left(journal: Journal, reader: Reader, folder: Path | None = None) -> list[Changeset]:
+    """Return what runs changed and did not take back: of one run folder, or of all."""
+    purposes = journal.left(reader.name)
+    mine = PURPOSE if folder is None else f"{PURPOSE}{folder}"
+    return [
         changeset
-        for purpose, changeset in left.items()
-        if purpose in purposes or (not purposes and purpose.startswith(PURPOSE))
+        for purpose, changeset in purposes.items()
+        if purpose == mine or (folder is None and purpose.startswith(mine))
     ]
-    for changeset in chosen:
+
+
+def restore(journal: Journal, reader: Reader, writer: Writer, folder: Path | None = None) -> int:
+    """Take that back; return how many settings.
+
+    Raises:
+        ChangeFailed: Open vSwitch does not take it.
+    """
+    changesets = left(journal, reader, folder)
+    for changeset in changesets:
         undo(reader, writer, journal, changeset, force=False)
-    return len(chosen)
+    return sum(len(changeset.records) for changeset in changesets)

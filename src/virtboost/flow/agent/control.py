@@ -1,0 +1,153 @@
+"""The socket of a running agent: a line with a question, and the answer until it is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import FileIO
+from pathlib import Path
+
+from virtboost.errors import InputError, Unreachable
+
+SOCKET = Path("/run/virtboost/flow.sock")
+
+PATIENCE_S, CLIENT_S = 10, 0.2
+
+QUESTIONS = ("status", "flows")
+
+
+class Control:
+    """What answers; one agent has it."""
+
+    def __init__(self, path: Path) -> None:
+        """Listen.
+
+        Raises:
+            InputError: Another agent does, or the place is of no use.
+        """
+        self._path = path
+        try:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self._lock = _locked(path.with_name(f"{path.name}.lock"))
+            path.unlink(missing_ok=True)
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.bind(str(path))
+            path.chmod(0o600)
+        except OSError as error:
+            raise InputError(f"{path}: cannot listen there: {error.strerror or error}") from None
+        self._socket.listen()
+        self._socket.setblocking(False)  # noqa: FBT003 (the library's)
+
+    def fileno(self) -> int:
+        """Return what is polled."""
+        return self._socket.fileno()
+
+    def serve(self, answer: Callable[[str], str]) -> None:
+        """Answer whoever asks by now."""
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except BlockingIOError:
+                return
+            with client, contextlib.suppress(OSError, UnicodeDecodeError):
+                client.settimeout(CLIENT_S)
+                question = client.recv(64).decode().strip()
+                if question in QUESTIONS:
+                    client.settimeout(PATIENCE_S)
+                    client.sendall(answer(question).encode())
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._path.unlink(missing_ok=True)
+        self._socket.close()
+        self._lock.close()
+
+
+def _locked(path: Path) -> FileIO:
+    file = path.open("wb", buffering=0)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise InputError(f"{path}: another agent runs") from None
+    return file
+
+
+def ask(path: Path, question: str) -> str:
+    """Return what the agent that listens there answers.
+
+    Raises:
+        Unreachable: None does.
+    """
+    parts = []
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.settimeout(PATIENCE_S)
+        try:
+            agent.connect(str(path))
+            agent.sendall(f"{question}\n".encode())
+            while part := agent.recv(1 << 16):
+                parts.append(part)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise Unreachable("local", f"{path}: no agent answers: {why}") from None
+    return b"".join(parts).decode()
+
+
+class MetricsServer:
+    """Prometheus's endpoint, in threads of its own: the text that was published last."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        """Listen.
+
+        Raises:
+            InputError: The address is of no use.
+        """
+        self.text = ""
+        try:
+            self._server = _Server(address, _Handler)
+        except OSError as error:
+            raise InputError(f"--metrics {address[0]}:{address[1]}: {error.strerror}") from None
+        self._server.page = self
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    page: MetricsServer
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = PATIENCE_S
+
+    def do_GET(self) -> None:
+        """Answer with the metrics."""
+        body = self.server.page.text.encode()
+        self.send_response(200 if self.path == "/metrics" else 404)
+        self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        self.send_header("Content-Length", str(len(body) if self.path == "/metrics" else 0))
+        self.end_headers()
+        if self.path == "/metrics":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing of each request."""

@@ -1,0 +1,82 @@
+"""Candidates that the data plane told of -> pairs that are installed, or a counted reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from virtboost.flow import abi
+from virtboost.flow.agent.compose import Composer
+from virtboost.flow.agent.dump import Known
+from virtboost.flow.agent.table import Table
+from virtboost.flow.dataplane import NotLoaded
+from virtboost.flow.protocol import UDP
+from virtboost.flow.sample import packet_of
+
+REPLIED_S = 45
+"""Conntrack forgets UDP 60 s after a packet that no reply came to yet, and 30 s after others
+(lib/ct-dpif, v3.1): less than this right after a packet means that a reply was seen."""
+
+WAITING_MOST = 4096
+
+
+class Learner:
+    """What waits, and why others were refused."""
+
+    def __init__(self, table: Table) -> None:
+        """Begin without any."""
+        self._table = table
+        self._waiting: dict[bytes, abi.Candidate] = {}
+        self.refused: Counter[str] = Counter()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to learn."""
+        return bool(self._waiting)
+
+    def hear(self, candidates: Iterable[abi.Candidate]) -> None:
+        """Have candidates wait, as many as there may be."""
+        for each in candidates:
+            if len(self._waiting) < WAITING_MOST:
+                self._waiting[bytes(each.key)] = each
+
+    def prove_replies(self, known: Known, lines: Mapping[str, int]) -> None:
+        """Note the connections of UDP that wait and have seen a reply.
+
+        Args:
+            known: Gets them.
+            lines: Connections and their timeouts, of a dump right after the packets.
+        """
+        ends = {_ends(each.key) for each in self._waiting.values() if each.key.protocol == UDP}
+        for line, timeout_s in lines.items() if ends else ():
+            if line.startswith("udp") and timeout_s < REPLIED_S and any(e in line for e in ends):
+                known.replied(line)
+
+    def install(self, composer: Composer, names: Mapping[int, str]) -> None:
+        """Install what waits.
+
+        Args:
+            composer: Of a dump that is later than the candidates.
+            names: Ports by ifindex.
+        """
+        waiting, self._waiting = self._waiting, {}
+        for each in waiting.values():
+            if each.key.port in names and each.key not in self._table:
+                self._install(each, composer, names[each.key.port])
+
+    def _install(self, candidate: abi.Candidate, composer: Composer, port: str) -> None:
+        packet = packet_of(candidate.key, candidate.seen, port)
+        found = composer.pair(packet, self._table.slots)
+        if isinstance(found, str):
+            self.refused[found] += 1
+            return
+        try:
+            self._table.add(found)
+        except NotLoaded:
+            self._table.give_back(side.slot for side in found.sides)
+            self.refused["the kernel has no memory"] += 1
+
+
+def _ends(key: abi.Key) -> str:
+    """Return how a line of conntrack spells the ports of a packet."""
+    return f"sport={key.source_port},dport={key.destination_port}"
