@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -38,15 +38,15 @@ class RunningAgent:
     def flows(self) -> list[str]:
         return ask(self.socket, "flows").splitlines()
 
-    def until(self, what: str, limit_s: float = 15) -> FlowStatus:
-        """Wait until an expression of the status holds: ``entries == 2``."""
+    def until(self, wanted: Callable[[FlowStatus], bool], limit_s: float = 15) -> FlowStatus:
+        """Wait until it says what is wanted."""
         found: list[FlowStatus] = []
 
         def holds() -> bool:
             found.append(self.status())
-            return bool(eval(what, {}, msgspec.structs.asdict(found[-1])))
+            return wanted(found[-1])
 
-        wait_until(holds, limit_s, lambda: f"{what}: {found[-1]}\n{self.log}")
+        wait_until(holds, limit_s, lambda: f"{found[-1]}\n{self.log}")
         return found[-1]
 
     def stop(self, number: int = signal.SIGTERM, limit_s: float = 15) -> int:
@@ -56,14 +56,15 @@ class RunningAgent:
 
 
 @contextmanager
-def agent(made: Overlay, *options: str, ready: str = "state == 'open'") -> Iterator[RunningAgent]:
+def agent(made: Overlay, *options: str) -> Iterator[RunningAgent]:
     """Run one until the end of the test; its journal is the overlay's."""
     made.environment |= {
         "XDG_STATE_HOME": str(made.folder / "state"),
         "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), os.environ.get("PYTHONPATH", ""))),
     }
     log = made.folder / "agent.log"
-    log.unlink(missing_ok=True)
+    for left in (log, made.folder / "flow.sock"):  # of one that a test killed
+        left.unlink(missing_ok=True)
     words = (
         "--ovs",
         str(made.run),
@@ -79,7 +80,7 @@ def agent(made: Overlay, *options: str, ready: str = "state == 'open'") -> Itera
             lambda: running.socket.exists() or process.poll() is not None, 30, lambda: running.log
         )
         assert process.poll() is None, running.log
-        running.until(ready, 30)
+        running.until(lambda now: now.state == "open", 30)
         yield running
     finally:
         if process.poll() is None:

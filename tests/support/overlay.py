@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from support.daemon import PATH, ask, need, running, stop, succeeds
+from support.daemon import PATH, ask, need, running, stop, succeeds, wait_until
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
@@ -41,6 +41,8 @@ class Overlay:
             **os.environ, "LC_ALL": "C", "PATH": PATH, "OVS_RUNDIR": str(self.run),
             "OVS_LOGDIR": str(folder), "OVS_DBDIR": str(folder),
         }  # fmt: skip
+        self.restarted = ExitStack()
+        """A daemon that a test started in place of the first."""
         self.run.mkdir()
 
     def inside(self, who: str, *argv: str) -> tuple[str, ...]:
@@ -89,11 +91,14 @@ def overlay(folder: Path) -> Iterator[Overlay]:
         for space in made.spaces.values():
             ask("ip", "netns", "add", space)
             stack.callback(subprocess.run, ("ip", "netns", "del", space), check=False)
+            quiet = "for i in all default; do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6; done"
+            ask("nsenter", f"--net=/run/netns/{space}", "sh", "-c", quiet)
         _wire(made)
         database = str(folder / "conf.db")
         ask("ovsdb-tool", "create", database, SCHEMA)
         stack.enter_context(_database(made, database))
         stack.enter_context(daemon(made))
+        stack.enter_context(made.restarted)
         _bridges(made)
         _tunnel_end(made)
         yield made
@@ -166,10 +171,17 @@ def _bridges(made: Overlay) -> None:
     made.vs("add-port", "br-int", "vm", "--", "set", "interface", "vm", "ofport_request=1")
     made.vs("add-port", "br-int", "vx", "--", "set", "interface", "vx", "type=vxlan", "ofport_request=3",
             f"options:remote_ip={THERE}", f"options:key={VNI}")  # fmt: skip
-    switch = made.spaces["switch"]
-    ask("ip", "-n", switch, "addr", "add", f"{HERE}/24", "dev", "br-phy")
-    ask("ip", "-n", switch, "link", "set", "br-phy", "up")
+    addressed(made)
     made.rules(RULES)
+
+
+def addressed(made: Overlay) -> None:
+    """Give the tunnel its address, when the bridges are there."""
+    switch = made.spaces["switch"]
+    there = [made.run / f"{bridge}.mgmt" for bridge in ("br-int", "br-phy")]
+    wait_until(lambda: all(path.exists() for path in there), 20, lambda: "no bridge")
+    ask("ip", "-n", switch, "addr", "replace", f"{HERE}/24", "dev", "br-phy")
+    ask("ip", "-n", switch, "link", "set", "br-phy", "up")
 
 
 def _tunnel_end(made: Overlay) -> None:
@@ -180,3 +192,8 @@ def _tunnel_end(made: Overlay) -> None:
     ask("ip", "-n", space, "link", "set", "vx", "up", "mtu", "1450", "address", "02:00:00:00:00:02")
     made.ask("server", "ethtool", "-K", "vx", "tx", "off")
     ask("ip", "-n", space, "addr", "add", f"{SERVER}/24", "dev", "vx")
+    for here, device, there, mac in (
+        (space, "vx", CLIENT, "02:00:00:00:00:01"),
+        (made.spaces["client"], "eth0", SERVER, "02:00:00:00:00:02"),
+    ):  # no ARP among what is counted
+        ask("ip", "-n", here, "neigh", "replace", there, "lladdr", mac, "dev", device)

@@ -265,6 +265,7 @@ class Agent:
 
     def _answer(self, question: str) -> str:
         if question == "status":
+            self._table.count(time.monotonic_ns())
             return json.encode(self.status()).decode()
         return "".join(f"{line}\n" for line in self._merged())
 

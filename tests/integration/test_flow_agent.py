@@ -1,0 +1,381 @@
+"""The agent in front of a real ovs-vswitchd: what is carried, counted, and left alone in time."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+import pytest
+
+from support import datagrams, stream
+from support.daemon import wait_until
+from support.flow_agent import VIRTBOOST, RunningAgent, agent
+from support.overlay import RULES, SERVER, Overlay, addressed, daemon, overlay
+from virtboost.flow.megaflow import read_flows
+
+pytestmark = [pytest.mark.needs_root, pytest.mark.xdist_group("ovs")]
+
+LEASE_S = 0.5
+
+NO_NEW = tuple(rule for rule in RULES if "+new" not in rule)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Overlay]:
+    with overlay(tmp_path_factory.mktemp("overlay")) as each:
+        with exchange(each, 20, 20) as first:  # the tunnel's neighbour is not known before
+            assert first.end().answered
+        yield each
+
+
+@pytest.fixture(autouse=True)
+def as_before(made: Overlay) -> Iterator[None]:
+    """Rules and connections are as at the start."""
+    made.rules(RULES)
+    made.app("dpctl/flush-conntrack")
+    yield
+
+
+class Answers(NamedTuple):
+    """What came of some datagrams."""
+
+    answered: list[int]
+    came_ns: dict[int, int]
+    """By number, at the server."""
+
+
+class Exchange:
+    """Datagrams that are being sent, and answered."""
+
+    def __init__(self, made: Overlay, port: int, count: int, interval_ms: float, size: int) -> None:
+        self._server = started(made, "server", datagrams.__file__, "serve", SERVER, port)
+        words = ("send", SERVER, port, count, interval_ms, size)
+        self._client = started(made, "client", datagrams.__file__, *words, ready=False)
+        self._limit_s = 30 + count * interval_ms / 1000
+
+    def end(self) -> Answers:
+        answered = json.loads(told(self._client, self._limit_s))
+        self._server.send_signal(signal.SIGTERM)
+        came = json.loads(told(self._server, 10))
+        return Answers(answered, dict(came))
+
+    def kill(self) -> None:
+        for each in (self._client, self._server):
+            each.kill()
+            each.communicate()
+
+
+def started(
+    made: Overlay, who: str, program: str, *words: object, ready: bool = True
+) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        made.inside(who, sys.executable, program, *map(str, words)),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    if ready:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def told(process: subprocess.Popen[str], limit_s: float) -> str:
+    output, _ = process.communicate(timeout=limit_s)
+    assert process.returncode == 0, output
+    return output.strip()
+
+
+PORTS = iter(range(6000, 7000))
+
+
+@contextmanager
+def exchange(
+    made: Overlay, count: int, interval_ms: float = 1, size: int = 100
+) -> Iterator[Exchange]:
+    running = Exchange(made, next(PORTS), count, interval_ms, size)
+    try:
+        yield running
+    finally:
+        running.kill()
+
+
+def counted(lines: Sequence[str], port: str, protocol: int) -> tuple[int, int]:
+    """Return packets and bytes of a protocol that came to a port, from a dump."""
+    packets = size = 0
+    for flow in read_flows(lines, "flows"):
+        match = flow.match
+        if (
+            match["in_port"].value == port
+            and "recirc_id" in match
+            and match["recirc_id"].value == 0
+            and "ipv4.proto" in match
+            and match["ipv4.proto"].value == protocol
+        ):
+            packets, size = packets + flow.packets, size + flow.bytes
+    return packets, size
+
+
+def carried(running: RunningAgent, entries: int = 2) -> None:
+    """Wait until so many entries take packets."""
+    running.until(lambda now: now.entries >= entries and now.state == "open" and now.packets > 20)
+
+
+def test_datagrams_are_carried_and_every_one_is_counted(made: Overlay) -> None:
+    with agent(made) as running:
+        with exchange(made, 300, 2) as first:
+            carried(running)
+            first.end()
+        with exchange(made, 2000) as second:
+            at = running.status()
+            answers = second.end()
+        after = running.status()
+        assert sorted(answers.answered) == list(range(2000)), after
+        assert after.packets - at.packets > 2000
+        assert after.verified.keys() <= {"same"}
+        assert after.refused.keys() <= {"R11", "R12", "R18"}
+
+
+def test_counts_of_both_add_up_to_what_was_sent(made: Overlay) -> None:
+    """Each datagram of 100 bytes is a frame of 142 at vm, and one of 192 at the uplink when it comes back."""
+    with agent(made) as running:
+        with exchange(made, 200, 2) as warm:
+            carried(running)
+            warm.end()
+        before = running.flows()
+        with exchange(made, 3000, 0.5) as running_now:
+            answers = running_now.end()
+        after = running.flows()
+        assert sorted(answers.answered) == list(range(3000))
+        for port, frame in (("vm", 142), ("uplink", 192)):
+            (packets, size), (packets_now, size_now) = (
+                counted(lines, port, 17) for lines in (before, after)
+            )
+            assert (packets_now - packets, size_now - size) == (3000, 3000 * frame)
+        taken = running.status().packets
+        assert taken > 5000
+        kept = counted(made.app("dpctl/dump-flows", "-m").splitlines(), "vm", 17)[0]
+        assert kept < counted(after, "vm", 17)[0] - 2000
+
+
+class Streaming:
+    """A stream of TCP that goes on."""
+
+    def __init__(self, made: Overlay, seconds: float, bytes_per_s: float = 2e7) -> None:
+        port = next(PORTS)
+        self._server = started(made, "server", stream.__file__, "receive", SERVER, port)
+        words = ("send", SERVER, port, seconds, bytes_per_s)
+        self._client = started(made, "client", stream.__file__, *words, ready=False)
+
+    def assert_whole(self) -> None:
+        """Wait for its end: what came is what was sent."""
+        assert told(self._client, 60) == told(self._server, 10)
+
+    def kill(self) -> None:
+        for each in (self._client, self._server):
+            each.kill()
+            each.communicate()
+
+
+@contextmanager
+def streaming(made: Overlay, seconds: float) -> Iterator[Streaming]:
+    running = Streaming(made, seconds)
+    try:
+        yield running
+    finally:
+        running.kill()
+
+
+def window_check(made: Overlay) -> str:
+    return made.app("dpctl/ct-get-tcp-seq-chk").rpartition(" ")[2]
+
+
+def invalid(made: Overlay) -> int:
+    """Return how many segments conntrack found outside their window."""
+    text = made.app("coverage/read-counter", "conntrack_tcp_seq_chk_failed")
+    return int(text)
+
+
+LIBERAL = ("--tcp-window", "liberal")
+
+
+def tcp_states(made: Overlay) -> list[tuple[str, str]]:
+    connections = made.app("dpctl/dump-conntrack", "-m")
+    return re.findall(r"tcp,.*state_orig=(\w+),state_reply=(\w+)", connections)
+
+
+def test_a_stream_is_carried_and_ends_as_it_would(made: Overlay) -> None:
+    with streaming(made, 0.5) as plain:
+        plain.assert_whole()
+    wanted = tcp_states(made)
+    assert len(wanted) == 1
+    made.app("dpctl/flush-conntrack")
+    with agent(made, *LIBERAL) as running:
+        assert window_check(made) == "disabled"
+        with streaming(made, 2) as one:
+            carried(running)
+            one.assert_whole()
+        wait_until(
+            lambda: tcp_states(made) == wanted, 5, lambda: f"{tcp_states(made)}: not {wanted}"
+        )
+        found = running.until(lambda now: now.entries == 0)
+        assert found.packets > 300
+        assert found.passes["SYN, FIN or RST"] >= 2
+    assert running.process.returncode == 0
+    assert window_check(made) == "enabled"
+
+
+def test_a_stream_outlives_the_agent(made: Overlay) -> None:
+    """More than conntrack's 67,035 bytes went past it, and its check is on again before the end."""
+    before = invalid(made)
+    with streaming(made, 4) as one:
+        with agent(made, *LIBERAL) as running:
+            carried(running)
+            running.until(lambda now: now.bytes > 10_000_000)
+            assert running.stop() == 0
+        assert window_check(made) == "enabled"
+        assert "sent nothing" not in running.log
+        one.assert_whole()
+    assert invalid(made) == before
+
+
+def test_strict_leaves_tracked_tcp_alone(made: Overlay) -> None:
+    with agent(made) as running, streaming(made, 2) as one:
+        found = running.until(lambda now: any("window" in why for why in now.refused))
+        assert (found.entries, window_check(made)) == (0, "enabled")
+        one.assert_whole()
+
+
+def xdp(made: Overlay) -> list[str]:
+    """Return the ports of the switch that have a program."""
+    links = json.loads(made.ask("switch", "ip", "-json", "link"))
+    return sorted(link["ifname"] for link in links if "xdp" in link)
+
+
+def test_a_killed_agent_leaves_nothing_in_the_way(made: Overlay) -> None:
+    with streaming(made, 12) as one, agent(made, *LIBERAL) as running:
+        running.until(lambda now: now.bytes > 10_000_000)
+        assert xdp(made) == ["uplink", "vm"]
+        running.stop(signal.SIGKILL)
+        wait_until(lambda: xdp(made) == [], 5, lambda: "programs stay")
+        assert window_check(made) == "disabled"
+        before = invalid(made)
+        made.ask("switch", *VIRTBOOST, "flow", "restore")
+        assert window_check(made) == "enabled"
+        one.assert_whole()
+        assert invalid(made) == before
+
+
+def test_the_next_start_takes_over_what_a_killed_one_left(made: Overlay) -> None:
+    with agent(made, *LIBERAL) as running:
+        running.stop(signal.SIGKILL)
+    with agent(made, *LIBERAL) as running:
+        assert window_check(made) == "disabled"
+        assert running.stop() == 0
+    assert window_check(made) == "enabled"
+    assert "nothing is changed" in made.ask("switch", *VIRTBOOST, "status")
+
+
+def test_observing_redirects_nothing(made: Overlay) -> None:
+    with agent(made, "--observe") as running:
+        before = counted(running.flows(), "vm", 17)[0]
+        with exchange(made, 2000) as one:
+            carried(running)
+            assert sorted(one.end().answered) == list(range(2000))
+        found = running.status()
+        assert found.passes["would have been taken: --observe"] == found.packets > 1000
+        own = counted(made.app("dpctl/dump-flows", "-m").splitlines(), "vm", 17)[0]
+        assert own - before >= 1990  # the first of a megaflow are in no dump
+        assert found.verified.get("same", 0) >= 1
+        assert found.verified.keys() == {"same"}
+
+
+def last_after(answers: Answers, changed_ns: int) -> float:
+    """Return how many seconds after a change the last datagram came."""
+    return (max(answers.came_ns.values()) - changed_ns) / 1e9
+
+
+def test_a_changed_rule_holds_at_once(made: Overlay) -> None:
+    """Bound: the lease.  Typical is what ``make bench-flow`` measures."""
+    with agent(made) as running, exchange(made, 3000) as one:
+        carried(running)
+        made.rule("add-flow", f"table=1,priority=40000,udp,nw_dst={SERVER},actions=drop")
+        changed_ns = time.monotonic_ns()
+        answers = one.end()
+        assert last_after(answers, changed_ns) < LEASE_S
+        assert running.status().closed["rules of br-int"] >= 1
+
+
+def test_forgotten_connections_are_not_carried(made: Overlay) -> None:
+    """New connections are dropped by now: when conntrack forgets the old one, its packets end."""
+    with agent(made) as running, exchange(made, 3000) as one:
+        carried(running)
+        made.rule("del-flows", "table=1,ct_state=+new+trk,ip,in_port=1")
+        time.sleep(0.3)
+        running.until(lambda now: now.entries == 2 and now.state == "open")
+        made.app("dpctl/flush-conntrack")
+        changed_ns = time.monotonic_ns()
+        answers = one.end()
+        assert len(answers.answered) > 300
+        assert last_after(answers, changed_ns) < LEASE_S
+
+
+def test_a_deleted_port_is_left_alone_and_taken_again(made: Overlay) -> None:
+    with agent(made) as running, exchange(made, 5000) as one:
+        carried(running)
+        made.vs("del-port", "br-int", "vm")
+        changed_ns = time.monotonic_ns()
+        gone = running.until(lambda now: now.ports == ("uplink",) and now.state == "open")
+        assert gone.entries == 0
+        time.sleep(1)
+        again_ns = time.monotonic_ns()
+        made.vs("add-port", "br-int", "vm", "--", "set", "interface", "vm", "ofport_request=1")
+        running.until(lambda now: now.entries == 2 and now.state == "open")
+        answers = one.end()
+        between = [at for at in answers.came_ns.values() if changed_ns < at < again_ns]
+        assert (max(between, default=changed_ns) - changed_ns) / 1e9 < LEASE_S
+        assert max(answers.answered) > 4900
+
+
+def test_an_open_vswitch_that_restarts_is_found_again(made: Overlay) -> None:
+    """The mount of the daemon is the module's: it is stopped by its PID, and another is started."""
+    pid = int((made.run / "ovs-vswitchd.pid").read_text())
+    with agent(made, *LIBERAL) as running, ExitStack() as stack:
+        made.ask("switch", "kill", str(pid))
+        running.until(lambda now: now.state == "waiting")
+        stack.enter_context(daemon(made))
+        addressed(made)
+        made.rules(RULES)
+        running.until(lambda now: now.state == "open")
+        assert window_check(made) == "disabled"
+        with streaming(made, 2) as one:
+            carried(running)
+            one.assert_whole()
+        assert running.stop() == 0
+        assert window_check(made) == "enabled"
+        made.restarted.enter_context(stack.pop_all())
+
+
+def test_a_stopped_agent_does_not_stop_rules(made: Overlay) -> None:
+    with agent(made) as running, exchange(made, 6000) as one:
+        carried(running)
+        running.process.send_signal(signal.SIGSTOP)
+        try:
+            made.rule("add-flow", f"table=1,priority=40000,udp,nw_dst={SERVER},actions=drop")
+            changed_ns = time.monotonic_ns()
+            time.sleep(2)
+            made.rule("del-flows", f"table=1,udp,nw_dst={SERVER}")
+            again_ns = time.monotonic_ns()
+            time.sleep(1)
+        finally:
+            running.process.send_signal(signal.SIGCONT)
+        answers = one.end()
+        between = [at for at in answers.came_ns.values() if changed_ns < at < again_ns]
+        assert (max(between, default=changed_ns) - changed_ns) / 1e9 < LEASE_S
+        assert sum(again_ns < at < again_ns + 9e8 for at in answers.came_ns.values()) > 500
+        assert running.status().passes["the lease is over"] > 500
