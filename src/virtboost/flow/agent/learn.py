@@ -9,7 +9,6 @@ from virtboost.flow import abi
 from virtboost.flow.agent.compose import Composer
 from virtboost.flow.agent.dump import Known
 from virtboost.flow.agent.table import Table
-from virtboost.flow.dataplane import NotLoaded
 from virtboost.flow.protocol import UDP
 from virtboost.flow.sample import packet_of
 
@@ -67,14 +66,9 @@ class Learner:
     def _install(self, candidate: abi.Candidate, composer: Composer, port: str) -> None:
         packet = packet_of(candidate.key, candidate.seen, port)
         found = composer.pair(packet, self._table.slots)
-        if isinstance(found, str):
-            self.refused[found] += 1
-            return
-        try:
-            self._table.add(found)
-        except NotLoaded:
-            self._table.give_back(side.slot for side in found.sides)
-            self.refused["the kernel has no memory"] += 1
+        why = found if isinstance(found, str) else self._table.add(found)
+        if why:
+            self.refused[why] += 1
 
 
 def _ends(key: abi.Key) -> str:

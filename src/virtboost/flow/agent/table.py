@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -24,6 +24,12 @@ OPEN, CLOSED = 1, 0
 """Epochs: of every entry, and of the gate where none is carried out."""
 
 GRACE_NS = 1_000_000_000
+
+
+TAKEN = "its answer, or what it answers, has another entry"
+"""As where frames of one connection come with a VLAN tag and without."""
+
+NO_MEMORY = "the kernel has no memory"
 
 
 class Plane(Protocol):
@@ -135,29 +141,28 @@ class Table:
         self._high = max(self._high, *(slot + 1 for slot in found))
         return found
 
-    def give_back(self, slots: Iterable[int]) -> None:
-        """Take slots back that nothing was installed with."""
-        self._free += slots
-
-    def add(self, pair: Pair) -> None:
-        """Install all sides of a pair, or none.
-
-        Raises:
-            NotLoaded: The kernel has no memory for it.
-        """
-        done: list[abi.Key] = []
+    def add(self, pair: Pair) -> str:
+        """Install all sides of a pair, or none and give its slots back; return why none."""
+        keys = {bytes(side.encoded.key): pair for side in pair.sides}
+        if len(keys) < len(pair.sides) or keys.keys() & self._keys.keys():
+            self._give_back(pair)
+            return TAKEN
         try:
             for side in pair.sides:
                 self._plane.install(*side.encoded)
-                done.append(side.encoded.key)
         except NotLoaded:
-            for key in done:
-                self._plane.remove(key)
-            raise
-        self._keys |= {bytes(side.encoded.key): pair for side in pair.sides}
+            for side in pair.sides:
+                self._plane.remove(side.encoded.key)
+            self._give_back(pair)
+            return NO_MEMORY
+        self._keys |= keys
         self.pairs.add(pair)
         for need in pair.needs:
             self.users[need].add(pair)
+        return ""
+
+    def _give_back(self, pair: Pair) -> None:
+        self._free += [side.slot for side in pair.sides]
 
     def remove(self, pair: Pair, now_ns: int) -> None:
         """Take a pair out; its slots wait."""

@@ -59,13 +59,19 @@ static __always_inline int closing(const struct parsed *p, const struct flow_ent
 	return p->tcp_flags & (TCP_FIN_RST | TCP_SYN);
 }
 
-/* Tell whether this packet is the one that a new flow_entry.punt asks for. */
+/* Tell whether this packet is the one that a new flow_entry.punt asks for.
+ *
+ * Atomic operations but addition would need a later kernel (5.18 on arm64): where two CPUs ask at once
+ * both packets pass, which does no harm.
+ */
 static __always_inline int punted(const struct flow_entry *entry, struct flow_state *state)
 {
-	__u32 before = *(volatile __u32 *)&state->punted;
+	volatile __u32 *last = &state->punted;
 
-	return before != entry->punt &&
-	       __sync_val_compare_and_swap(&state->punted, before, entry->punt) == before;
+	if (*last == entry->punt)
+		return 0;
+	*last = entry->punt;
+	return 1;
 }
 
 /* Return why an entry may not be carried out, or 0.  size is the frame's as it would leave. */
@@ -108,7 +114,8 @@ static __always_inline void count_miss(const struct parsed *p)
 		bpf_map_update_elem(&misses, &p->key, &first, BPF_NOEXIST);
 		return;
 	}
-	count = __sync_fetch_and_add(packets, 1) + 1;
+	__sync_fetch_and_add(packets, 1);
+	count = *(volatile __u64 *)packets; /* of two CPUs at once both may tell, or none until later */
 	if (count < FLOW_CANDIDATE_PACKETS || count & (count - 1))
 		return;
 	told = bpf_ringbuf_reserve(&candidates, sizeof(*told), 0);
