@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -56,7 +56,9 @@ class RunningAgent:
 
 
 @contextmanager
-def agent(made: Overlay, *options: str) -> Iterator[RunningAgent]:
+def agent(
+    made: Overlay, *options: str, program: Sequence[str] = VIRTBOOST
+) -> Iterator[RunningAgent]:
     """Run one until the end of the test; its journal is the overlay's."""
     made.environment |= {
         "XDG_STATE_HOME": str(made.folder / "state"),
@@ -73,7 +75,7 @@ def agent(made: Overlay, *options: str) -> Iterator[RunningAgent]:
         "--socket",
         str(made.folder / "flow.sock"),
     )
-    process = made.start("switch", *VIRTBOOST, "flow", "run", *words, *options, log=log)
+    process = made.start("switch", *program, "flow", "run", *words, *options, log=log)
     running = RunningAgent(made, process)
     try:
         wait_until(

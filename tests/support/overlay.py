@@ -91,7 +91,7 @@ def overlay(folder: Path) -> Iterator[Overlay]:
         for space in made.spaces.values():
             ask("ip", "netns", "add", space)
             stack.callback(subprocess.run, ("ip", "netns", "del", space), check=False)
-            quiet = "for i in all default; do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6; done"
+            quiet = "ip link set lo up; for i in all default; do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6; done"
             ask("nsenter", f"--net=/run/netns/{space}", "sh", "-c", quiet)
         _wire(made)
         database = str(folder / "conf.db")

@@ -261,13 +261,6 @@ class DataPlane:
             raise NotLoaded("local", f"map states: cannot be read: {word}")
         return list(found)
 
-    def missed(self, key: Key) -> int:
-        """Return how many packets of a key found no entry, as far as it is remembered."""
-        found = ctypes.c_uint64()
-        references = (ctypes.byref(key), ctypes.byref(found))
-        self._library.bpf_map_lookup_elem(self._maps["misses"], *references)
-        return found.value
-
     def forget(self, key: Key) -> None:
         """Count the packets of a key that finds no entry anew."""
         self._library.bpf_map_delete_elem(self._maps["misses"], ctypes.byref(key))

@@ -34,6 +34,9 @@ class FakePlane:
     def remove(self, key: abi.Key) -> None:
         self.entries.pop(bytes(key), None)
 
+    def forget(self, key: abi.Key) -> None:
+        self.forgotten = bytes(key)
+
     def clear(self, slot: int) -> None:
         self.counts[slot] = abi.State()
 

@@ -69,8 +69,8 @@ class Agent:
             InputError: Its socket or its address is of no use, or another agent has it.
         """
         self._settings, self._plane, self._tell, self._window = settings, plane, tell, window
-        self._control = Control(settings.socket)
         self._metrics = None if settings.metrics is None else MetricsServer(settings.metrics)
+        self._control = Control(settings.socket)
         self._gate = Gate(plane)
         self._watch = Watch(self._gate.close)
         self._table = Table(plane, settings.max_entries)
@@ -84,6 +84,7 @@ class Agent:
         self._kept_ns = time.monotonic_ns()
         self._check_ns = 0
         self._sampled_at = -1
+        self._problem = ""
 
     def step(self, timeout_s: float) -> None:
         """Wait for something to do, at most so long, and do it.
@@ -146,9 +147,11 @@ class Agent:
 
     def _lose(self, reason: str) -> None:
         """Let go of a daemon that is gone."""
+        if reason != self._problem:
+            self._problem = reason
+            self._tell(reason)
         if self._link is not None:
             self._gate.close("ovs-vswitchd")
-            self._tell(reason)
             self._link.close()
             self._link = None
             self._let_go()

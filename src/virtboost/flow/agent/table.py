@@ -41,6 +41,9 @@ class Plane(Protocol):
     def remove(self, key: abi.Key) -> None:
         """Take it out."""
 
+    def forget(self, key: abi.Key) -> None:
+        """Count its misses anew."""
+
     def clear(self, slot: int) -> None:
         """Make a state new."""
 
@@ -168,6 +171,7 @@ class Table:
         """Take a pair out; its slots wait."""
         for side in pair.sides:
             self._plane.remove(side.encoded.key)
+            self._plane.forget(side.encoded.key)
             del self._keys[bytes(side.encoded.key)]
             self._limbo.append((now_ns + GRACE_NS, side))
         self.pairs.discard(pair)
