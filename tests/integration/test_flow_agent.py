@@ -477,3 +477,32 @@ def test_a_second_agent_is_refused(made: Overlay) -> None:
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert "another agent runs" in done.stderr
         assert running.status().state == "open"
+
+
+def test_what_a_port_would_drop_is_not_redirected_there(made: Overlay) -> None:
+    """The client's end takes redirected frames as long as it has GRO on."""
+    with agent(made) as running, exchange(made, 5000) as one:
+        carried(running)
+        made.ask("client", "ethtool", "-K", "eth0", "gro", "off")
+        running.until(lambda now: now.entries == 0 and now.state == "open")
+        assert "vm: the kernel would drop" in running.log
+        before = running.status().packets
+        time.sleep(0.5)
+        assert running.status().packets == before
+        made.ask("client", "ethtool", "-K", "eth0", "gro", "on")
+        running.until(lambda now: now.entries == 2 and now.state == "open")
+        lost = 5000 - len(one.end().answered)
+        assert lost < 1000 * LEASE_S
+
+
+def test_an_mtu_is_followed(made: Overlay) -> None:
+    """A frame that a port is too small for by now is left to Open vSwitch, which drops it."""
+    with agent(made) as running, exchange(made, 3000, size=1200) as one:
+        carried(running)
+        made.ask("switch", "ip", "link", "set", "uplink", "mtu", "1000")
+        try:
+            running.until(lambda now: any("longer than the MTU" in why for why in now.passes))
+        finally:
+            made.ask("switch", "ip", "link", "set", "uplink", "mtu", "1500")
+        running.until(lambda now: now.entries == 2 and now.state == "open")
+        assert max(one.end().answered) == 2999

@@ -155,16 +155,22 @@ def top(*, socket: Socket = DEFAULT_SOCKET) -> int:
 
 def restore() -> int:
     """Turn the check of TCP windows on again that an agent, killed since, turned off."""
+    _restore(None)
+    return 0
+
+
+def _restore(folder: Path | None) -> None:
+    """Have the switch of one run folder, or of all, as before an agent that was killed."""
     import time
 
     from virtboost.cli.changes import journal, writable
     from virtboost.flow.agent.window import left, restore
 
     kept, host = journal(), writable("local")
-    if left(kept, host.reader):
+    if left(kept, host.reader, folder):
+        _say("an agent was killed: Open vSwitch sees where connections are, then checks them again")
         time.sleep(SETTLE_S)
-        _say(f"{restore(kept, *host)} settings of Open vSwitch are as before")
-    return 0
+        _say(f"{restore(kept, *host, folder)} settings of Open vSwitch are as before")
 
 
 def _run(settings: Settings) -> int:
@@ -177,10 +183,14 @@ def _run(settings: Settings) -> int:
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _: stopped.append(got))
+    place = settings.ovs.parent if settings.ovs.is_socket() else settings.ovs
+    folder = place.absolute()
+    liberal = settings.window == "liberal"
+    if not liberal:
+        _restore(folder)
     with DataPlane("xdp", size=settings.max_entries) as plane:
-        folder = settings.ovs.parent if settings.ovs.is_socket() else settings.ovs
-        window = Window(journal(), *writable("local"), folder.absolute())
-        agent = Agent(settings, plane, _say, window if settings.window == "liberal" else None)
+        window = Window(journal(), *writable("local"), folder) if liberal else None
+        agent = Agent(settings, plane, _say, window)
         try:
             while not stopped:
                 agent.step(TICK_S)

@@ -42,7 +42,7 @@ def side_of(actions: str) -> Side:
     entry = compose(packet_from_bytes(frame(), "v1"), Datapath(read_flows([line], "flows")))
     assert isinstance(entry, IntegratedEntry), entry
     made = encode(entry, PORTS, epoch=1, lease_ns=1, slot=0, peer=0)
-    return Side(entry=entry, encoded=made, flows=(), connections=(), counted=Counted())
+    return Side(entry=entry, encoded=made, flows=(), others=(), counted=Counted())
 
 
 NAT = "set(ipv4(src=10.9.9.9,ttl=63)),set(udp(src=5)),v2"

@@ -59,7 +59,7 @@ def side(number: int, slot: int, flows: tuple[Megaflow, ...] = ONE) -> Side:
     encoded = Encoded(abi.Key(port=number), abi.Entry(slot=slot))
     names = tuple(flow.text for flow in flows)
     return Side(
-        entry=entry, encoded=encoded, flows=names, connections=(f"c{number}",), counted=Counted()
+        entry=entry, encoded=encoded, flows=names, others=(f"c{number}",), counted=Counted()
     )
 
 

@@ -17,8 +17,9 @@ from msgspec import json
 from virtboost.errors import Unreachable
 from virtboost.flow import abi
 from virtboost.flow.agent.compare import is_comparable
-from virtboost.flow.agent.compose import Composer
+from virtboost.flow.agent.compose import Composer, device_line
 from virtboost.flow.agent.control import Control, MetricsServer
+from virtboost.flow.agent.device import Features
 from virtboost.flow.agent.dump import FlowLine, Known, connection_lines, flow_lines
 from virtboost.flow.agent.gate import Gate
 from virtboost.flow.agent.hand_back import WAIT_NS, hand_back
@@ -85,6 +86,8 @@ class Agent:
         self._check_ns = 0
         self._sampled_at = -1
         self._problem = ""
+        self._features = Features()
+        self._deaf: set[str] = set()
 
     def step(self, timeout_s: float) -> None:
         """Wait for something to do, at most so long, and do it.
@@ -138,12 +141,24 @@ class Agent:
     def _follow(self, link: Link) -> None:
         """Take the ports as they are, and be in front of each."""
         link.follow()
-        self._ports = link.ports(self._settings.ports)
-        for name, port in self._ports.items():
+        for name, port in link.ports(self._settings.ports).items():
             if port.ifindex not in self._attached:
                 self._plane.attach(port.ifindex)
                 self._attached.add(port.ifindex)
                 self._tell(f"attached to {name}")
+
+    def _look_at_ports(self, link: Link) -> Mapping[str, int]:
+        """Take the ports that packets can be redirected to; return what entries need of them."""
+        there = link.ports(self._settings.ports)
+        deaf = {n for n, p in there.items() if self._features.takes_redirected(p.ifindex) is False}
+        for name in deaf - self._deaf:
+            self._tell(
+                f"{name}: the kernel would drop what is redirected to it: its other end needs GRO "
+                "on (ethtool -K DEVICE gro on) or an XDP program"
+            )
+        self._deaf = deaf
+        self._ports = {name: port for name, port in there.items() if name not in deaf}
+        return {device_line(name, port): 0 for name, port in self._ports.items()}
 
     def _lose(self, reason: str) -> None:
         """Let go of a daemon that is gone."""
@@ -167,7 +182,7 @@ class Agent:
         if not self._gate.open:
             self._follow(link)
         self._flows, lines = flow_lines(link.flows()), connection_lines(link.connections())
-        lost = self._table.missing({**self._flows, **lines})
+        lost = self._table.missing({**self._flows, **lines, **self._look_at_ports(link)})
         if lost:
             self._make_anew(lost, self._composer(lines))
         if self._watch.alive:
@@ -195,19 +210,20 @@ class Agent:
                 self._table.add(found)
 
     def _learn(self, link: Link) -> None:
-        """Install what waits."""
+        """Install what waits, in a part of the time that there is between two checks."""
         begun = time.monotonic_ns()
         self._flows, lines = flow_lines(link.flows()), connection_lines(link.connections())
         if not link.database.policies:
             self._learner.prove_replies(self._known, lines)
         names = {port.ifindex: name for name, port in self._ports.items()}
-        self._learner.install(self._composer(lines), names)
-        self._next_learn = begun + 4 * (time.monotonic_ns() - begun)
+        self._learner.install(self._composer(lines), names, begun + self._settings.lease_ns // 4)
+        self._next_learn = time.monotonic_ns() + (time.monotonic_ns() - begun) // 2
 
     def _keep(self, link: Link, now: int) -> None:
         """Count, keep alive, publish, and begin a sample."""
         self._keeper.keep(self._flows, now, policies=link.database.policies)
         self._table.rate((now - self._kept_ns) / 1e9)
+        self._table.prune(self._flows)
         self._kept_ns, self._next_keeping = now, now + HOUSEKEEPING_NS
         self._verifier.forget(side for pair in self._table.pairs for side in pair.sides)
         if self._gate.open and not self._verifier.busy:
@@ -260,6 +276,7 @@ class Agent:
         if self._link is not None:
             self._link.close()
         self._watch.stop()
+        self._features.close()
         self._control.close()
         if self._metrics is not None:
             self._metrics.close()

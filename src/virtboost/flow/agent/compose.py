@@ -81,9 +81,22 @@ class Composer(Struct, frozen=True, kw_only=True):
             entry=entry,
             encoded=encoded,
             flows=tuple(identity(flow.text) for flow in entry.megaflows),
-            connections=tuple(self.lines[each.connection] for each in entry.connections),
+            others=(
+                *(self.lines[each.connection] for each in entry.connections),
+                *(device_line(name, self.ports[name]) for name in _devices(entry)),
+            ),
             counted=Counted(),
         )
+
+
+def _devices(entry: IntegratedEntry) -> set[str]:
+    output = entry.transposition.output
+    return {entry.in_port} if output is None else {entry.in_port, output}
+
+
+def device_line(name: str, port: Port) -> str:
+    """Return what an entry needs of a device: that it is there, with its number and its MTU."""
+    return f"device {name} {port.ifindex} {port.mtu_bytes}"
 
 
 def _is_tracked_tcp(entry: IntegratedEntry) -> bool:

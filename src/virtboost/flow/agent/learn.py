@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -17,6 +19,8 @@ REPLIED_S = 45
 (lib/ct-dpif, v3.1): less than this right after a packet means that a reply was seen."""
 
 WAITING_MOST = 4096
+
+_ENDS = re.compile(r"sport=\d+,dport=\d+")
 
 
 class Learner:
@@ -48,20 +52,23 @@ class Learner:
         """
         ends = {_ends(each.key) for each in self._waiting.values() if each.key.protocol == UDP}
         for line, timeout_s in lines.items() if ends else ():
-            if line.startswith("udp") and timeout_s < REPLIED_S and any(e in line for e in ends):
+            if line.startswith("udp") and timeout_s < REPLIED_S and ends & set(_ENDS.findall(line)):
                 known.replied(line)
 
-    def install(self, composer: Composer, names: Mapping[int, str]) -> None:
-        """Install what waits.
+    def install(self, composer: Composer, names: Mapping[int, str], end_ns: int) -> None:
+        """Install what waits, as long as there is time; at least one.
 
         Args:
             composer: Of a dump that is later than the candidates.
             names: Ports by ifindex.
+            end_ns: CLOCK_MONOTONIC when others are to have their turn.
         """
-        waiting, self._waiting = self._waiting, {}
-        for each in waiting.values():
+        while self._waiting:
+            _, each = self._waiting.popitem()
             if each.key.port in names and each.key not in self._table:
                 self._install(each, composer, names[each.key.port])
+                if time.monotonic_ns() >= end_ns:
+                    return
 
     def _install(self, candidate: abi.Candidate, composer: Composer, port: str) -> None:
         packet = packet_of(candidate.key, candidate.seen, port)

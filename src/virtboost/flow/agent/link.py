@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import socket
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from virtboost.errors import InputError, Unreachable
+from virtboost.flow.agent.device import device_of
 from virtboost.flow.agent.watch import (
     DaemonMonitor,
     DatabaseMonitor,
@@ -20,8 +18,6 @@ from virtboost.flow.agent.watch import (
 from virtboost.flow.encode import Port
 from virtboost.flow.switch import read_switch, section
 from virtboost.transport.unixctl import Unixctl, control_socket
-
-SIOCGIFMTU = 0x8921
 
 USERSPACE = "netdev@"
 
@@ -116,18 +112,6 @@ def _userspace(names: Sequence[str]) -> str:
         if name.startswith(USERSPACE):
             return name
     raise InputError(f"flow run: needs a userspace datapath; there is {', '.join(names) or 'none'}")
-
-
-def device_of(name: str) -> Port | None:
-    """Return a device of this network namespace; None: there is none."""
-    try:
-        index = socket.if_nametoindex(name)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-            request = struct.pack("16si12x", name.encode(), 0)
-            answer = fcntl.ioctl(any_socket, SIOCGIFMTU, request)
-    except OSError:
-        return None
-    return Port(index, struct.unpack_from("i", answer, 16)[0])
 
 
 def _indexes(names: Mapping[str, str]) -> Iterator[int]:

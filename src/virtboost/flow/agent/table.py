@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -22,6 +22,9 @@ from virtboost.flow.packet import Packet
 
 OPEN, CLOSED = 1, 0
 """Epochs: of every entry, and of the gate where none is carried out."""
+
+GONE_MOST = 10_000
+"""Megaflows whose packets are told; in the total they stay."""
 
 GRACE_NS = 1_000_000_000
 
@@ -70,8 +73,8 @@ class Side(Struct, kw_only=True, eq=False):
     encoded: Encoded
     flows: tuple[str, ...]
     """Identities of its megaflows."""
-    connections: tuple[str, ...]
-    """Lines of its connections."""
+    others: tuple[str, ...]
+    """Lines of its connections, and its devices."""
     counted: Counted
     """What of its state is attributed to its megaflows."""
     marked: int = 0
@@ -98,7 +101,7 @@ class Pair(Struct, kw_only=True, eq=False):
     @property
     def needs(self) -> set[str]:
         """What must stay as it is."""
-        return {need for side in self.sides for need in (*side.flows, *side.connections)}
+        return {need for side in self.sides for need in (*side.flows, *side.others)}
 
 
 class Table:
@@ -239,6 +242,13 @@ class Table:
         """Return the sides with the most packets lately."""
         sides = (side for pair in self.pairs for side in pair.sides)
         return heapq.nlargest(count, sides, key=lambda side: side.packets_per_s)
+
+    def prune(self, present: Container[str]) -> None:
+        """Forget what was taken of megaflows that are gone, where these are too many to be told."""
+        if len(self.carried) > GONE_MOST:
+            for flow in [each for each in self.carried if each not in present]:
+                if flow not in self.users:
+                    del self.carried[flow]
 
     def missing(self, present: Mapping[str, object]) -> list[Pair]:
         """Return the pairs that need what is not there."""
