@@ -20,6 +20,9 @@ REPLIED_S = 45
 
 WAITING_MOST = 4096
 
+PATIENCE_NS = 5_000_000_000
+"""What a packet says of its connection is too old after this."""
+
 _ENDS = re.compile(r"sport=\d+,dport=\d+")
 
 
@@ -29,7 +32,7 @@ class Learner:
     def __init__(self, table: Table) -> None:
         """Begin without any."""
         self._table = table
-        self._waiting: dict[bytes, abi.Candidate] = {}
+        self._waiting: dict[bytes, tuple[int, abi.Candidate]] = {}
         self.refused: Counter[str] = Counter()
 
     @property
@@ -37,11 +40,16 @@ class Learner:
         """Whether there is something to learn."""
         return bool(self._waiting)
 
-    def hear(self, candidates: Iterable[abi.Candidate]) -> None:
-        """Have candidates wait, as many as there may be."""
+    def hear(self, candidates: Iterable[abi.Candidate], now_ns: int) -> None:
+        """Have candidates wait, as many as there may be; who waits for too long is told again."""
+        self._waiting = {
+            key: (heard_ns, each)
+            for key, (heard_ns, each) in self._waiting.items()
+            if now_ns < heard_ns + PATIENCE_NS
+        }
         for each in candidates:
             if len(self._waiting) < WAITING_MOST:
-                self._waiting[bytes(each.key)] = each
+                self._waiting[bytes(each.key)] = now_ns, each
 
     def prove_replies(self, known: Known, lines: Mapping[str, int]) -> None:
         """Note the connections of UDP that wait and have seen a reply.
@@ -50,7 +58,8 @@ class Learner:
             known: Gets them.
             lines: Connections and their timeouts, of a dump right after the packets.
         """
-        ends = {_ends(each.key) for each in self._waiting.values() if each.key.protocol == UDP}
+        waiting = (each for _, each in self._waiting.values())
+        ends = {_ends(each.key) for each in waiting if each.key.protocol == UDP}
         for line, timeout_s in lines.items() if ends else ():
             if line.startswith("udp") and timeout_s < REPLIED_S and ends & set(_ENDS.findall(line)):
                 known.replied(line)
@@ -64,7 +73,7 @@ class Learner:
             end_ns: CLOCK_MONOTONIC when others are to have their turn.
         """
         while self._waiting:
-            _, each = self._waiting.popitem()
+            _, (_, each) = self._waiting.popitem()
             if each.key.port in names and each.key not in self._table:
                 self._install(each, composer, names[each.key.port])
                 if time.monotonic_ns() >= end_ns:

@@ -280,6 +280,7 @@ class Watch:
         self._close = close
         self._sources: dict[int, Source] = {}
         self._poll = select.epoll()
+        self._lock = threading.Lock()
         self._stopped = False
         self.told = os.eventfd(0, os.EFD_NONBLOCK)
         """Can be read after a change."""
@@ -289,7 +290,8 @@ class Watch:
     @property
     def alive(self) -> bool:
         """Whether the next change of every source will be heard."""
-        return all(source.alive for source in tuple(self._sources.values()))
+        sources = tuple(self._sources.values())
+        return self._thread.is_alive() and all(source.alive for source in sources)
 
     def add(self, source: Source) -> None:
         """Hear one more."""
@@ -298,10 +300,11 @@ class Watch:
 
     def remove(self, source: Source) -> None:
         """Hear it no more."""
-        with contextlib.suppress(OSError, ValueError):  # its end has it out already
-            self._poll.unregister(source)
-        self._sources = {k: v for k, v in self._sources.items() if v is not source}
-        source.close()
+        with self._lock:  # its number may be another's as soon as it is closed
+            with contextlib.suppress(OSError, ValueError):  # its end has it out already
+                self._poll.unregister(source)
+            self._sources = {k: v for k, v in self._sources.items() if v is not source}
+            source.close()
 
     def stop(self) -> None:
         """End the thread and every source."""
@@ -315,9 +318,10 @@ class Watch:
     def _run(self) -> None:
         while not self._stopped:
             for descriptor, _ in self._poll.poll(0.2):
-                source = self._sources.get(descriptor)
-                if source is not None:
-                    self._hear(source)
+                with self._lock:
+                    source = self._sources.get(descriptor)
+                    if source is not None:
+                        self._hear(source)
 
     def _hear(self, source: Source) -> None:
         changed = source.changed()
