@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.cases import CASES
-from virtboost.flow.agent.dump import Known, connection_lines, flow_lines, identity
+from virtboost.flow.agent.dump import Known, connection_lines, flow_lines, identity, zones
 from virtboost.flow.agent.status import merged
 from virtboost.flow.megaflow import read_flows
 
@@ -93,3 +93,21 @@ def test_what_nothing_was_taken_of_stays_as_it_is() -> None:
     assert list(merged(flow_lines(FLOWS), {}, {})) == [
         line for line in FLOWS.splitlines() if "packets:" in line
     ]
+
+
+@pytest.mark.parametrize(
+    ("actions", "wanted"),
+    [
+        ("ct(zone=7),recirc(0x1)", {7}),
+        (
+            "ct(commit,zone=7,mark=0x5/0xffffffff,nat(src=10.0.0.50)),ct(zone=9),recirc(0x18)",
+            {7, 9},
+        ),
+        ("ct,recirc(0x1)", {0}),
+        ("ct(commit,nat(src=1.1.1.1)),v1", {0}),
+        ("ct_clear,recirc(0x1)", set()),
+        ("set(tunnel(tun_id=0x64)),vx", set()),
+    ],
+)
+def test_zones(actions: str, wanted: set[int]) -> None:
+    assert zones([identity(LINE.replace("actions:b", f"actions:{actions}"))]) == wanted

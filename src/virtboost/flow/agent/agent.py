@@ -20,12 +20,13 @@ from virtboost.flow.agent.compare import is_comparable
 from virtboost.flow.agent.compose import Composer, device_line
 from virtboost.flow.agent.control import Control, MetricsServer
 from virtboost.flow.agent.device import Features
-from virtboost.flow.agent.dump import FlowLine, Known, connection_lines, flow_lines
+from virtboost.flow.agent.dump import FlowLine, Known, connection_lines, flow_lines, zones
 from virtboost.flow.agent.gate import Gate
 from virtboost.flow.agent.hand_back import WAIT_NS, hand_back
 from virtboost.flow.agent.keep import Keeper
 from virtboost.flow.agent.learn import Learner
 from virtboost.flow.agent.link import Link
+from virtboost.flow.agent.pace import Pace
 from virtboost.flow.agent.settings import Settings
 from virtboost.flow.agent.status import Direction, FlowStatus, State, merged, metrics, spelled
 from virtboost.flow.agent.table import Pair, Side, Table
@@ -35,13 +36,6 @@ from virtboost.flow.agent.window import Window
 from virtboost.flow.datapath import Datapath
 from virtboost.flow.dataplane import DataPlane
 from virtboost.flow.encode import Port
-
-SETTLE_NS = 5_000_000
-"""After a change, until the datapath is read again: Open vSwitch follows a changed rule in about
-1 ms where there are few megaflows."""
-
-FOLLOW_NS = 20_000_000
-"""After that, until it is read once more: it may have been slower."""
 
 HOUSEKEEPING_NS = 1_000_000_000
 
@@ -84,7 +78,8 @@ class Agent:
         self._flows: Mapping[str, FlowLine] = {}
         self._ports: Mapping[str, Port] = {}
         self._attached: set[int] = set()
-        self._next_check = self._next_learn = self._next_keeping = self._next_try = 0
+        self._pace = Pace(settings.lease_ns)
+        self._next_keeping = self._next_try = 0
         self._kept_ns = time.monotonic_ns()
         self._check_ns = 0
         self._sampled_at = -1
@@ -121,18 +116,15 @@ class Agent:
 
     def _due_s(self, now: int) -> float:
         """Return in how many seconds a check is due."""
-        due = self._next_check if self._gate.open else self._gate.closed_ns + SETTLE_NS
-        return max(due - now, 0) / 1e9 if self._link is not None and not self._gate.locked else 1
+        if self._link is None or self._gate.locked:
+            return 1
+        due = self._pace.check_due(None if self._gate.open else self._gate.closed_ns)
+        return max(due - now, 0) / 1e9
 
     def _work(self, link: Link, now: int) -> None:
-        if self._gate.locked:
-            pass
-        elif not self._gate.open and now >= self._gate.closed_ns + SETTLE_NS:
+        if not self._gate.locked and self._due_s(now) == 0:
             self._check(link)
-            self._next_check = min(self._next_check, now + FOLLOW_NS + self._check_ns)
-        elif self._gate.open and now >= self._next_check:
-            self._check(link)
-        if self._learner.waiting and self._gate.open and now >= self._next_learn:
+        if self._learner.waiting and self._gate.open and now >= self._pace.learn_due:
             self._learn(link)
         if now >= self._next_keeping:
             self._keep(link, now)
@@ -189,19 +181,29 @@ class Agent:
             self._table.remove(pair, now)
 
     def _check(self, link: Link) -> None:
-        """Read what entries depend on; renew the lease of what is as it was."""
-        ticket, begun = self._gate.ticket, time.monotonic_ns()
-        if not self._gate.open:
+        """Read what entries depend on, if there are any; renew the lease of what is as it was."""
+        ticket, begun, was_open = self._gate.ticket, time.monotonic_ns(), self._gate.open
+        if not was_open:
             self._follow(link)
-        self._flows, lines = flow_lines(link.flows()), connection_lines(link.connections())
-        lost = self._table.missing({**self._flows, **lines, **self._look_at_ports(link)})
-        if lost:
-            self._make_anew(lost, self._composer(lines))
+        devices = self._look_at_ports(link)
+        if self._table.pairs:
+            lines = self._dump(link)
+            lost = self._table.missing({**self._flows, **lines, **devices})
+            if lost:
+                self._make_anew(lost, self._composer(lines))
         if self._watch.alive:
             self._gate.renew(ticket, begun + self._settings.lease_ns)
-        self._check_ns = time.monotonic_ns() - begun
-        pause = max(self._settings.lease_ns // 3, 4 * self._check_ns)
-        self._next_check = begun + min(pause, self._settings.lease_ns * 4 // 5 - self._check_ns)
+        ended = time.monotonic_ns()
+        self._check_ns = ended - begun
+        self._pace.checked(begun, ended, after_change=not was_open)
+
+    def _dump(self, link: Link) -> Mapping[str, int]:
+        """Take the megaflows; return the connections of their zones."""
+        begun = time.monotonic_ns()
+        self._flows = flow_lines(link.flows())
+        lines = connection_lines(link.connections(zones(self._flows)))
+        self._pace.dumped(begun, time.monotonic_ns())
+        return lines
 
     def _composer(self, lines: Mapping[str, int]) -> Composer:
         connections = self._known.connections(lines)
@@ -223,13 +225,12 @@ class Agent:
 
     def _learn(self, link: Link) -> None:
         """Install what waits, in a part of the time that there is between two checks."""
-        begun = time.monotonic_ns()
-        self._flows, lines = flow_lines(link.flows()), connection_lines(link.connections())
+        lines = self._dump(link)
         if not link.database.policies:
             self._learner.prove_replies(self._known, lines)
         names = {port.ifindex: name for name, port in self._ports.items()}
-        self._learner.install(self._composer(lines), names, begun + self._settings.lease_ns // 4)
-        self._next_learn = time.monotonic_ns() + (time.monotonic_ns() - begun) // 2
+        end_ns = time.monotonic_ns() + self._settings.lease_ns // 4
+        self._learner.install(self._composer(lines), names, end_ns)
 
     def _keep(self, link: Link, now: int) -> None:
         """Count, keep alive, publish, and begin a sample."""

@@ -18,6 +18,10 @@ from virtboost.flow.megaflow import Megaflow, read_flows
 
 _TIMEOUT = re.compile(r",timeout=(\d+)")
 
+_TRACKED = re.compile(r"\bct(?:\(([^()]*)|(?=,|$))")
+
+_ZONE = re.compile(r"\bzone=(\d+)")
+
 REPLIED = frozenset(("SEEN_REPLY",))
 
 
@@ -82,6 +86,16 @@ def connection_lines(text: str) -> dict[str, int]:
         timeout = _TIMEOUT.search(line)
         if timeout:
             found[line[: timeout.start()] + line[timeout.end() :]] = int(timeout[1])
+    return found
+
+
+def zones(flows: Iterable[str]) -> set[int]:
+    """Return the zones of conntrack that megaflows send packets to, by their identities."""
+    found = set()
+    for flow in flows:
+        for each in _TRACKED.findall(flow.partition(", actions:")[2]):
+            zone = _ZONE.search(each)
+            found.add(int(zone[1]) if zone else 0)
     return found
 
 

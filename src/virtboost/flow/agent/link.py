@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from virtboost.errors import InputError, Unreachable
@@ -18,6 +18,9 @@ from virtboost.flow.agent.watch import (
 from virtboost.flow.encode import Port
 from virtboost.flow.switch import read_switch, section
 from virtboost.transport.unixctl import Unixctl, control_socket
+
+ZONES_MOST = 4
+"""That are asked for one by one."""
 
 USERSPACE = "netdev@"
 
@@ -96,9 +99,12 @@ class Link:
         """Return the megaflows."""
         return self.control.ask("dpctl/dump-flows", "-m", self.name)
 
-    def connections(self) -> str:
-        """Return the connections, with their timeouts."""
-        return self.control.ask("dpctl/dump-conntrack", "-m", "-s", self.name)
+    def connections(self, zones: Collection[int]) -> str:
+        """Return the connections of zones, with their timeouts; where these are many, all."""
+        words = ("dpctl/dump-conntrack", "-m", "-s", self.name)
+        if len(zones) > ZONES_MOST:
+            return self.control.ask(*words)
+        return "".join(self.control.ask(*words, f"zone={zone}") for zone in sorted(zones))
 
     def close(self) -> None:
         """Hear and ask no more."""
