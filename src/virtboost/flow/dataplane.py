@@ -27,6 +27,9 @@ LIBRARY = "libbpf.so.1"
 """Of libbpf 1.0 and later, by the name that the linker knows."""
 
 
+MISSES_LEAST = 16_384
+"""Keys whose misses are counted: an LRU of fewer forgets them before they are candidates."""
+
 FOREVER_NS = 2**64 - 1
 """A lease without an end."""
 
@@ -125,9 +128,9 @@ class DataPlane:
             raise
 
     def _load(self, size: int) -> None:
-        for name in ("flows", "states"):
-            pointer = self._find("map", name)
-            self._library.bpf_map__set_max_entries(pointer, size)
+        sizes = {"flows": size, "states": size, "misses": max(2 * size, MISSES_LEAST)}
+        for name, room in sizes.items():
+            self._library.bpf_map__set_max_entries(self._find("map", name), room)
         program = self._find("program", f"flow_{self._hook}")
         with_a_clock(self._library, program)
         status = self._library.bpf_object__load(self._object)

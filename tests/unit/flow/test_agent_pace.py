@@ -34,7 +34,7 @@ def test_the_lease_comes_first() -> None:
     pace = Pace(600 * MS)
     pace.dumped(1000 * MS, 1200 * MS)
     pace.checked(1000 * MS, 1200 * MS, after_change=False)
-    assert pace.check_due(None) == 1280 * MS  # and that check ends at 1480 of 1600
+    assert pace.check_due(None) == 1340 * MS  # and that check ends at 1540 of 1600
     assert pace.learn_due == 2000 * MS
 
 

@@ -84,6 +84,7 @@ class Agent:
         self._check_ns = 0
         self._sampled_at = -1
         self._problem = ""
+        self._longest_ns = 0
         self._features = Features()
         self._deaf: set[str] = set()
 
@@ -196,6 +197,12 @@ class Agent:
         ended = time.monotonic_ns()
         self._check_ns = ended - begun
         self._pace.checked(begun, ended, after_change=not was_open)
+        if 2 * self._check_ns > max(self._settings.lease_ns, self._longest_ns):
+            self._longest_ns = 2 * self._check_ns
+            self._tell(
+                f"a check took {self._check_ns // 1_000_000} ms: entries are carried out all of "
+                f"the time with --lease {2 * self._longest_ns // 1_000_000} or more"
+            )
 
     def _dump(self, link: Link) -> Mapping[str, int]:
         """Take the megaflows; return the connections of their zones."""
@@ -229,8 +236,9 @@ class Agent:
         if not link.database.policies:
             self._learner.prove_replies(self._known, lines)
         names = {port.ifindex: name for name, port in self._ports.items()}
-        end_ns = time.monotonic_ns() + self._settings.lease_ns // 4
-        self._learner.install(self._composer(lines), names, end_ns)
+        composer, now = self._composer(lines), time.monotonic_ns()
+        due_ns = min(self._pace.learn_due, self._pace.check_due(None))
+        self._learner.install(composer, names, max(due_ns, now + self._settings.lease_ns // 4))
 
     def _keep(self, link: Link, now: int) -> None:
         """Count, keep alive, publish, and begin a sample."""

@@ -60,18 +60,18 @@ class Composer(Struct, frozen=True, kw_only=True):
     def _encoded(
         self, packet: Packet, entries: list[IntegratedEntry], slots: Callable[[int], list[int]]
     ) -> Pair | str:
-        for entry in entries:  # before slots are taken
-            self._encode(entry, 0, 0)
+        encoded = [self._encode(entry) for entry in entries]
         own = slots(len(entries))
         if not own:
             return NO_ROOM
-        peers = own[::-1]
-        encoded = [self._encode(*each) for each in zip(entries, own, peers, strict=True)]
+        for made, slot, peer in zip(encoded, own, reversed(own), strict=True):
+            made.entry.slot, made.entry.peer = slot, peer
         sides = tuple(self._side(*each) for each in zip(entries, encoded, strict=True))
         return Pair(packet=packet, sides=sides)
 
-    def _encode(self, entry: IntegratedEntry, slot: int, peer: int) -> Encoded:
-        made = encode(entry, self.ports, epoch=OPEN, lease_ns=FOREVER_NS, slot=slot, peer=peer)
+    def _encode(self, entry: IntegratedEntry) -> Encoded:
+        """Return an entry that has no slot yet."""
+        made = encode(entry, self.ports, epoch=OPEN, lease_ns=FOREVER_NS, slot=0, peer=0)
         if self.observe:
             made.entry.changes |= abi.OBSERVE
         return made

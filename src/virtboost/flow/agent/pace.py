@@ -33,7 +33,7 @@ class Pace:
         """Note a check, which a dump may have been a part of."""
         took_ns = ended_ns - begun_ns
         pause_ns = FOLLOW_NS if after_change else self._lease_ns // 3
-        latest_ns = begun_ns + self._lease_ns * 4 // 5 - took_ns
+        latest_ns = begun_ns + self._lease_ns * 9 // 10 - took_ns
         self._check_ns = max(min(max(begun_ns + pause_ns, self._rested_ns), latest_ns), ended_ns)
 
     def check_due(self, closed_ns: int | None) -> int:

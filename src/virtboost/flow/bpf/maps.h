@@ -46,7 +46,7 @@ struct {
 /* Packets of keys without an entry; the data plane fills it, and the least recent go. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 1);
 	__type(key, struct flow_key);
 	__type(value, __u64);
 } misses SEC(".maps");
