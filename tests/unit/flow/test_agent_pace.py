@@ -22,6 +22,13 @@ def test_after_a_change_it_looks_again_soon() -> None:
     assert pace.check_due(None) == 1025 * MS
 
 
+def test_what_does_not_open_is_not_tried_all_the_time() -> None:
+    """As where a bridge's rules cannot be heard."""
+    pace = Pace(600 * MS)
+    pace.checked(1005 * MS, 1006 * MS, after_change=True)
+    assert pace.check_due(1000 * MS) == 1011 * MS
+
+
 def test_changes_without_an_end_do_not_make_dumps_without_one() -> None:
     pace = Pace(600 * MS)
     pace.dumped(1000 * MS, 1050 * MS)

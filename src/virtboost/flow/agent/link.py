@@ -37,7 +37,7 @@ class Link:
 
         Raises:
             Unreachable: It is not there.
-            InputError: It has no userspace datapath.
+            InputError: It has no userspace datapath, or a program is missing.
         """
         self._run = place.parent if place.is_socket() else place
         self._watch = watch

@@ -23,7 +23,7 @@ class Pace:
         """Begin with everything due."""
         self._lease_ns = lease_ns
         self._rested_ns = 0
-        self._check_ns = 0
+        self._check_ns = self._tried_ns = 0
 
     def dumped(self, begun_ns: int, ended_ns: int) -> None:
         """Note a dump."""
@@ -31,6 +31,7 @@ class Pace:
 
     def checked(self, begun_ns: int, ended_ns: int, *, after_change: bool) -> None:
         """Note a check, which a dump may have been a part of."""
+        self._tried_ns = ended_ns
         took_ns = ended_ns - begun_ns
         pause_ns = FOLLOW_NS if after_change else self._lease_ns // 3
         latest_ns = begun_ns + self._lease_ns * 9 // 10 - took_ns
@@ -44,7 +45,7 @@ class Pace:
         """
         if closed_ns is None:
             return self._check_ns
-        return max(closed_ns + SETTLE_NS, self._rested_ns)
+        return max(closed_ns + SETTLE_NS, self._tried_ns + SETTLE_NS, self._rested_ns)
 
     @property
     def learn_due(self) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from virtboost.errors import CommandFailed, Unreachable
+from virtboost.errors import InputError, Unreachable
 
 PATIENCE_S = 10
 
@@ -75,21 +75,27 @@ class RuleMonitor:
         """Start it; its first lines are the rules as they are.
 
         Raises:
-            CommandFailed: It ends at once.
+            Unreachable: It tells none: the bridge is gone, or does not want it.
+            InputError: A program is not there.
         """
         self.name = f"rules of {bridge}"
         self.alive = True
         argv = ("setpriv", "--pdeathsig", "KILL", "ovs-ofctl", "-O", OPENFLOW, "monitor")
-        self._process = subprocess.Popen(
-            (*argv, bridge, "watch:"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OVS_RUNDIR": str(run)},
-        )
-        if not select.select([self], [], [], PATIENCE_S)[0] or not self._read():
+        try:
+            self._process = subprocess.Popen(
+                (*argv, bridge, "watch:"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "OVS_RUNDIR": str(run)},
+            )
+        except OSError as error:
+            raise InputError(f"flow run needs setpriv and ovs-ofctl: {error.strerror}") from None
+        told = self._read() if select.select([self], [], [], PATIENCE_S)[0] else b""
+        if b"reply" not in told:
             self.close()
-            raise CommandFailed("local", ("ovs-ofctl", "monitor"), 1, f"{bridge}: tells no rules")
+            why = told.decode(errors="replace").strip().partition("\n")[0] or "no answer"
+            raise Unreachable("local", f"{bridge}: its rules are not told: {why}")
 
     def fileno(self) -> int:
         """Return its output."""
@@ -138,6 +144,7 @@ class DatabaseMonitor:
             }
             found = self._asked("monitor", ["Open_vSwitch", None, wanted])
         except (OSError, KeyError, TypeError) as error:
+            self.close()
             raise Unreachable("local", f"{path}: {error}") from None
         self.policies = bool(found.get("CT_Timeout_Policy"))
         """Whether a zone of conntrack has timeouts of its own."""
@@ -252,6 +259,7 @@ class DaemonMonitor:
         try:
             self._socket.connect(str(path))
         except OSError as error:
+            self.close()
             raise Unreachable("local", f"{path}: {error.strerror}") from None
 
     def fileno(self) -> int:
