@@ -369,8 +369,8 @@ def test_a_stopped_agent_does_not_stop_rules(made: Overlay) -> None:
             made.rule("add-flow", f"table=1,priority=40000,udp,nw_dst={SERVER},actions=drop")
             changed_ns = time.monotonic_ns()
             time.sleep(2)
-            made.rule("del-flows", f"table=1,udp,nw_dst={SERVER}")
             again_ns = time.monotonic_ns()
+            made.rule("del-flows", f"table=1,udp,nw_dst={SERVER}")
             time.sleep(1)
         finally:
             running.process.send_signal(signal.SIGCONT)

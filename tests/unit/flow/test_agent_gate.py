@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from virtboost.flow.agent.gate import Gate
 from virtboost.flow.agent.table import CLOSED, OPEN
 
@@ -26,6 +28,17 @@ def test_a_change_during_a_check_keeps_it_closed() -> None:
     gate.close("rules")
     assert word.now == (CLOSED, 0)
     assert gate.reasons["rules"] == 2
+
+
+def test_five_closings_in_200_ms_are_churn(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0, 50, 100, 150, 199, 350, 351])
+    monkeypatch.setattr("time.monotonic_ns", lambda: next(times) * 1_000_000)
+    gate = Gate(Word())
+    churn = []
+    for _ in range(6):
+        gate.close("rules")
+        churn.append(gate.churn)
+    assert churn == [False, False, False, True, False, False]
 
 
 def test_what_is_locked_stays_closed() -> None:

@@ -29,6 +29,10 @@ def test_what_does_not_open_is_not_tried_all_the_time() -> None:
     assert pace.check_due(1000 * MS) == 1011 * MS
 
 
+def test_changes_one_after_the_other_are_waited_out() -> None:
+    assert Pace(600 * MS).check_due(1000 * MS, churn=True) == 1100 * MS
+
+
 def test_changes_without_an_end_do_not_make_dumps_without_one() -> None:
     pace = Pace(600 * MS)
     pace.dumped(1000 * MS, 1050 * MS)

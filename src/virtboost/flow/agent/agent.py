@@ -33,6 +33,7 @@ from virtboost.flow.agent.table import Pair, Side, Table
 from virtboost.flow.agent.verify import Verifier
 from virtboost.flow.agent.watch import Watch
 from virtboost.flow.agent.window import Window
+from virtboost.flow.agent.worth import Worth
 from virtboost.flow.datapath import Datapath
 from virtboost.flow.dataplane import DataPlane
 from virtboost.flow.encode import Port
@@ -79,6 +80,7 @@ class Agent:
         self._ports: Mapping[str, Port] = {}
         self._attached: set[int] = set()
         self._pace = Pace(settings.lease_ns)
+        self._worth, self._judged = Worth(), (0, 0)
         self._next_keeping = self._next_try = 0
         self._kept_ns = time.monotonic_ns()
         self._check_ns = 0
@@ -97,7 +99,8 @@ class Agent:
         """
         self._wait(min(timeout_s, self._due_s(time.monotonic_ns())))
         now = time.monotonic_ns()
-        self._learner.hear(self._plane.candidates.take(), now)
+        told = self._plane.candidates.take()
+        self._learner.hear((each for each in told if each.packets >= self._worth.least), now)
         try:
             if self._link is None and now >= self._next_try:
                 self._next_try = now + RETRY_NS
@@ -119,7 +122,8 @@ class Agent:
         """Return in how many seconds a check is due."""
         if self._link is None or self._gate.locked:
             return 1
-        due = self._pace.check_due(None if self._gate.open else self._gate.closed_ns)
+        closed_ns = None if self._gate.open else self._gate.closed_ns
+        due = self._pace.check_due(closed_ns, churn=self._gate.churn)
         return max(due - now, 0) / 1e9
 
     def _work(self, link: Link, now: int) -> None:
@@ -243,6 +247,11 @@ class Agent:
     def _keep(self, link: Link, now: int) -> None:
         """Count, keep alive, publish, and begin a sample."""
         self._keeper.keep(self._flows, now, policies=link.database.policies)
+        packets = self._table.total.packets - self._judged[0]
+        dumps_ns = self._pace.dumps_ns - self._judged[1]
+        if self._worth.judge(packets, dumps_ns, now - self._kept_ns):
+            self._let_go()
+        self._judged = self._table.total.packets, self._pace.dumps_ns
         self._table.rate((now - self._kept_ns) / 1e9)
         self._table.prune(self._flows)
         self._kept_ns, self._next_keeping = now, now + HOUSEKEEPING_NS

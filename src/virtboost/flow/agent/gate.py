@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import Protocol
 
 from virtboost.flow.agent.table import CLOSED, OPEN
+
+CHURN_COUNT, CHURN_NS = 5, 200_000_000
+"""So many closings within this are churn."""
 
 
 class Word(Protocol):
@@ -33,6 +36,7 @@ class Gate:
         self.open = False
         self.closed_ns = 0
         """CLOCK_MONOTONIC when it was closed last."""
+        self._lately: deque[int] = deque(maxlen=CHURN_COUNT)
         self.reasons: Counter[str] = Counter()
         """Why it was closed, and how often."""
         self.close("start")
@@ -47,6 +51,12 @@ class Gate:
         """Why it stays closed for good; empty: it does not."""
         return self._locked
 
+    @property
+    def churn(self) -> bool:
+        """Whether it was closed again and again lately."""
+        full = len(self._lately) == CHURN_COUNT
+        return full and self._lately[-1] - self._lately[0] < CHURN_NS
+
     def close(self, reason: str) -> None:
         """Let every packet pass from now on, until the next check."""
         with self._lock:
@@ -54,6 +64,7 @@ class Gate:
             self._ticket += 1
             self.open = False
             self.closed_ns = time.monotonic_ns()
+            self._lately.append(self.closed_ns)
             self.reasons[reason] += 1
 
     def lock(self, reason: str) -> None:

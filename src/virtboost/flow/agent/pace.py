@@ -12,6 +12,10 @@ SETTLE_NS = 5_000_000
 FOLLOW_NS = 20_000_000
 """After that, until it is read once more: it may have been slower."""
 
+CALM_NS = 100_000_000
+"""Instead of the first, where changes come one after the other: what is carried every other moment
+arrives out of order."""
+
 REST = 4
 """Between dumps that no lease waits for passes this many times their length."""
 
@@ -24,9 +28,12 @@ class Pace:
         self._lease_ns = lease_ns
         self._rested_ns = 0
         self._check_ns = self._tried_ns = 0
+        self.dumps_ns = 0
+        """How long dumps took, in all."""
 
     def dumped(self, begun_ns: int, ended_ns: int) -> None:
         """Note a dump."""
+        self.dumps_ns += ended_ns - begun_ns
         self._rested_ns = ended_ns + REST * (ended_ns - begun_ns)
 
     def checked(self, begun_ns: int, ended_ns: int, *, after_change: bool) -> None:
@@ -37,15 +44,17 @@ class Pace:
         latest_ns = begun_ns + self._lease_ns * 9 // 10 - took_ns
         self._check_ns = max(min(max(begun_ns + pause_ns, self._rested_ns), latest_ns), ended_ns)
 
-    def check_due(self, closed_ns: int | None) -> int:
+    def check_due(self, closed_ns: int | None, *, churn: bool = False) -> int:
         """Return when a check is due.
 
         Args:
             closed_ns: When the gate was closed; None: it is open.
+            churn: Whether it was closed again and again lately.
         """
         if closed_ns is None:
             return self._check_ns
-        return max(closed_ns + SETTLE_NS, self._tried_ns + SETTLE_NS, self._rested_ns)
+        settled_ns = closed_ns + (CALM_NS if churn else SETTLE_NS)
+        return max(settled_ns, self._tried_ns + SETTLE_NS, self._rested_ns)
 
     @property
     def learn_due(self) -> int:
