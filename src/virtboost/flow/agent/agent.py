@@ -16,10 +16,8 @@ from msgspec import json
 
 from virtboost.errors import Unreachable
 from virtboost.flow import abi
-from virtboost.flow.agent.compare import is_comparable
-from virtboost.flow.agent.compose import Composer, device_line
+from virtboost.flow.agent.compose import Composer
 from virtboost.flow.agent.control import Control, MetricsServer
-from virtboost.flow.agent.device import Features
 from virtboost.flow.agent.dump import FlowLine, Known, connection_lines, flow_lines, zones
 from virtboost.flow.agent.gate import Gate
 from virtboost.flow.agent.hand_back import WAIT_NS, hand_back
@@ -27,23 +25,23 @@ from virtboost.flow.agent.keep import Keeper
 from virtboost.flow.agent.learn import Learner
 from virtboost.flow.agent.link import Link
 from virtboost.flow.agent.pace import Pace
+from virtboost.flow.agent.ports import Ports
 from virtboost.flow.agent.settings import Settings
 from virtboost.flow.agent.status import Direction, FlowStatus, State, merged, metrics, spelled
 from virtboost.flow.agent.table import Pair, Side, Table
-from virtboost.flow.agent.verify import Verifier
+from virtboost.flow.agent.verify import Sampler
 from virtboost.flow.agent.watch import Watch
 from virtboost.flow.agent.window import Window
 from virtboost.flow.agent.worth import Worth
 from virtboost.flow.datapath import Datapath
 from virtboost.flow.dataplane import DataPlane
-from virtboost.flow.encode import Port
 
 HOUSEKEEPING_NS = 1_000_000_000
 
 RETRY_NS = 500_000_000
 
-SAMPLED_OF, SHOWN = 64, 40
-"""Busiest entries: that samples are of, and that the status has."""
+SHOWN = 40
+"""Busiest entries that the status has."""
 
 
 class Agent:
@@ -74,21 +72,13 @@ class Agent:
         self._watch = Watch(self._gate.close)
         self._table = Table(plane, settings.max_entries)
         self._known, self._learner = Known(), Learner(self._table)
-        self._keeper, self._verifier = Keeper(self._table), Verifier()
+        self._keeper, self._sampler = Keeper(self._table), Sampler(self._table, self._gate)
+        self._ports = Ports(plane, settings.ports, tell)
         self._link: Link | None = None
         self._flows: Mapping[str, FlowLine] = {}
-        self._ports: Mapping[str, Port] = {}
-        self._attached: set[int] = set()
-        self._pace = Pace(settings.lease_ns)
-        self._worth, self._judged = Worth(), (0, 0)
-        self._next_keeping = self._next_try = 0
-        self._kept_ns = time.monotonic_ns()
-        self._check_ns = 0
-        self._sampled_at = -1
+        self._pace, self._worth = Pace(settings.lease_ns), Worth(time.monotonic_ns())
+        self._next_keeping = self._next_try = self._check_ns = self._longest_ns = 0
         self._problem = ""
-        self._longest_ns = 0
-        self._features = Features()
-        self._deaf: set[str] = set()
 
     def step(self, timeout_s: float) -> None:
         """Wait for something to do, at most so long, and do it.
@@ -107,9 +97,9 @@ class Agent:
                 self._link = self._connected()
             if self._link is not None:
                 self._work(self._link, now)
+            self._control.serve(self._answer)
         except Unreachable as error:
             self._lose(str(error))
-        self._control.serve(self._answer)
 
     def _wait(self, timeout_s: float) -> None:
         told = self._watch.told
@@ -139,35 +129,13 @@ class Agent:
         link = Link(self._settings.ovs, self._watch)
         self._tell(f"connected to {link.name}")
         try:
-            self._follow(link)
+            self._ports.follow(link)
             if self._window is not None:
                 self._window.turn_off(link.name)
         except Unreachable:
             link.close()
             raise
         return link
-
-    def _follow(self, link: Link) -> None:
-        """Take the ports as they are, and be in front of each."""
-        link.follow()
-        for name, port in link.ports(self._settings.ports).items():
-            if port.ifindex not in self._attached:
-                self._plane.attach(port.ifindex)
-                self._attached.add(port.ifindex)
-                self._tell(f"attached to {name}")
-
-    def _look_at_ports(self, link: Link) -> Mapping[str, int]:
-        """Take the ports that packets can be redirected to; return what entries need of them."""
-        there = link.ports(self._settings.ports)
-        deaf = {n for n, p in there.items() if self._features.takes_redirected(p.ifindex) is False}
-        for name in deaf - self._deaf:
-            self._tell(
-                f"{name}: the kernel would drop what is redirected to it: its other end needs GRO "
-                "on (ethtool -K DEVICE gro on) or an XDP program"
-            )
-        self._deaf = deaf
-        self._ports = {name: port for name, port in there.items() if name not in deaf}
-        return {device_line(name, port): 0 for name, port in self._ports.items()}
 
     def _lose(self, reason: str) -> None:
         """Let go of a daemon that is gone."""
@@ -189,8 +157,8 @@ class Agent:
         """Read what entries depend on, if there are any; renew the lease of what is as it was."""
         ticket, begun, was_open = self._gate.ticket, time.monotonic_ns(), self._gate.open
         if not was_open:
-            self._follow(link)
-        devices = self._look_at_ports(link)
+            self._ports.follow(link)
+        devices = self._ports.look(link)
         if self._table.pairs:
             lines = self._dump(link)
             lost = self._table.missing({**self._flows, **lines, **devices})
@@ -221,7 +189,7 @@ class Agent:
         return Composer(
             datapath=Datapath(self._known.flows(self._flows), connections.values()),
             lines={each: line for line, each in connections.items()},
-            ports=self._ports,
+            ports=self._ports.usable,
             liberal=self._window is not None,
             observe=self._settings.observe,
         )
@@ -239,7 +207,7 @@ class Agent:
         lines = self._dump(link)
         if not link.database.policies:
             self._learner.prove_replies(self._known, lines)
-        names = {port.ifindex: name for name, port in self._ports.items()}
+        names = {port.ifindex: name for name, port in self._ports.usable.items()}
         composer, now = self._composer(lines), time.monotonic_ns()
         due_ns = min(self._pace.learn_due, self._pace.check_due(None))
         self._learner.install(composer, names, max(due_ns, now + self._settings.lease_ns // 4))
@@ -247,29 +215,15 @@ class Agent:
     def _keep(self, link: Link, now: int) -> None:
         """Count, keep alive, publish, and begin a sample."""
         self._keeper.keep(self._flows, now, policies=link.database.policies)
-        packets = self._table.total.packets - self._judged[0]
-        dumps_ns = self._pace.dumps_ns - self._judged[1]
-        if self._worth.judge(packets, dumps_ns, now - self._kept_ns):
+        self._next_keeping = now + HOUSEKEEPING_NS
+        if self._worth.judge(self._table.total.packets, self._pace.dumps_ns, now):
             self._let_go()
-        self._judged = self._table.total.packets, self._pace.dumps_ns
-        self._table.rate((now - self._kept_ns) / 1e9)
+        self._table.rate(now)
         self._table.prune(self._flows)
-        self._kept_ns, self._next_keeping = now, now + HOUSEKEEPING_NS
-        self._verifier.forget(side for pair in self._table.pairs for side in pair.sides)
-        if self._gate.open and not self._verifier.busy:
-            self._sample(now)
+        if self._gate.open:
+            self._sampler.begin(now, self._ports.usable)
         if self._metrics is not None:
             self._metrics.text = metrics(self.status())
-
-    def _sample(self, now: int) -> None:
-        """Have a packet of one entry compared: of the one that was not for longest."""
-        busiest = self._table.busiest(SAMPLED_OF)
-        sides = [side for side in busiest if side.packets_per_s > 0 and is_comparable(side)]
-        if sides:
-            side = min(sides, key=lambda each: each.sampled_ns)
-            side.sampled_ns, self._sampled_at = now, self._gate.ticket
-            self._verifier.begin(side, self._ports)
-            self._table.ask_for_packet(side)
 
     def _verify(self, link: Link, now: int) -> None:
         """Go on with a sample; end everything where Open vSwitch does another thing.
@@ -277,13 +231,12 @@ class Agent:
         What it does is no proof against an entry whose rules changed meanwhile: such an entry is
         not there after a check.
         """
-        wrong = self._verifier.step(now)
-        if wrong is None or self._sampled_at != self._gate.ticket:
+        wrong = self._sampler.step(now)
+        if wrong is None:
             return
-        side, how = wrong
         self._check(link)
-        if self._sampled_at == self._gate.ticket and self._table.has(side):
-            reason = f"{spelled(side.encoded.key)}: {how}"
+        if self._sampler.stands(wrong):
+            reason = f"{spelled(wrong.side.encoded.key)}: {wrong.how}"
             self._gate.lock(reason)
             self._tell(f"QUARANTINE: nothing is carried until the next start: {reason}")
             self._let_go()
@@ -295,7 +248,7 @@ class Agent:
             ChangeFailed: Open vSwitch does not take it.
         """
         self._gate.close("stop")
-        self._verifier.stop()
+        self._sampler.stop()
         left = hand_back(self._table, self._gate) if self._window and self._table.pairs else 0
         if left:
             self._tell(
@@ -306,7 +259,7 @@ class Agent:
         if self._link is not None:
             self._link.close()
         self._watch.stop()
-        self._features.close()
+        self._ports.close()
         self._control.close()
         if self._metrics is not None:
             self._metrics.close()
@@ -334,7 +287,7 @@ class Agent:
             state=self._state(),
             reason=self._gate.locked,
             datapath=None if self._link is None else self._link.name,
-            ports=tuple(self._ports),
+            ports=tuple(self._ports.usable),
             observe=self._settings.observe,
             tcp_window=self._settings.window,
             lease_ms=self._settings.lease_ns // 1_000_000,
@@ -347,7 +300,7 @@ class Agent:
             passes={abi.PASSES[reason]: packets for reason, packets in self._plane.passes()},
             refused=dict(self._learner.refused),
             closed=dict(self._gate.reasons),
-            verified=dict(self._verifier.results),
+            verified=dict(self._sampler.results),
             busiest=tuple(_direction(side) for side in self._table.busiest(SHOWN)),
         )
 

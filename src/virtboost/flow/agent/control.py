@@ -94,6 +94,8 @@ def ask(path: Path, question: str) -> str:
         except OSError as error:
             why = error.strerror or str(error)
             raise Unreachable("local", f"{path}: no agent answers: {why}") from None
+    if not parts:
+        raise Unreachable("local", f"{path}: the agent has no answer now; ask again")
     return b"".join(parts).decode()
 
 

@@ -41,7 +41,7 @@ class FlowStatus(Struct, frozen=True, kw_only=True):
     datapath: str | None
     """None: no ovs-vswitchd is there."""
     ports: tuple[str, ...]
-    """That it is in front of."""
+    """That packets are redirected from and to."""
     observe: bool
     """Whether it redirects nothing."""
     tcp_window: Literal["strict", "liberal"]

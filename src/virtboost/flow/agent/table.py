@@ -122,6 +122,7 @@ class Table:
         self.total = Counted()
         """What entries took, in all."""
         self.removed = 0
+        self._rated_ns = 0
 
     def __contains__(self, key: abi.Key) -> bool:
         """Tell whether a key has an entry."""
@@ -231,8 +232,10 @@ class Table:
                     found[flow] = min(age, found.get(flow, age))
         return found
 
-    def rate(self, duration_s: float) -> None:
-        """Note packets per second of each side since the last time, which was so long ago."""
+    def rate(self, now_ns: int) -> None:
+        """Note packets per second of each side since the last time."""
+        duration_s = (now_ns - self._rated_ns) / 1e9
+        self._rated_ns = now_ns
         for pair in self.pairs:
             for side in pair.sides:
                 side.packets_per_s = (side.counted.packets - side.marked) / duration_s

@@ -10,14 +10,19 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from virtboost.flow.agent.compare import Frame, Result, compare
-from virtboost.flow.agent.table import Side
+from virtboost.flow.agent.compare import Frame, Result, compare, is_comparable
+from virtboost.flow.agent.gate import Gate
+from virtboost.flow.agent.table import Side, Table
 
 SAMPLE_NS = 100_000_000
 """How long frames are taken for one sample."""
 
 FRAMES_MOST = 2000
+
+CHOSEN_OF = 64
+"""Busiest entries that samples are of."""
 
 ABSENT_MOST = 8
 """In a row of one entry: then it takes what Open vSwitch drops.  Fewer may be lost by overload."""
@@ -26,6 +31,13 @@ OUTGOING = 4
 """PACKET_OUTGOING of linux/if_packet.h."""
 
 EVERY_PROTOCOL = socket.htons(3)
+
+
+class Wrong(NamedTuple):
+    """What a sample says against an entry."""
+
+    side: Side
+    how: str
 
 
 class Sample:
@@ -86,7 +98,7 @@ class Verifier:
         """Take frames from now on; the caller has a packet of the side pass."""
         self._sample = Sample(side, ports)
 
-    def step(self, now_ns: int) -> tuple[Side, str] | None:
+    def step(self, now_ns: int) -> Wrong | None:
         """Go on; return a side that is wrong, and how."""
         sample = self._sample
         if sample is None:
@@ -101,15 +113,16 @@ class Verifier:
         self.results[result] += 1
         return self._judged(sample.side, result)
 
-    def _judged(self, side: Side, result: Result) -> tuple[Side, str] | None:
+    def _judged(self, side: Side, result: Result) -> Wrong | None:
         if result == "different":
-            return side, "Open vSwitch sent another packet than was predicted"
+            return Wrong(side, "Open vSwitch sent another packet than was predicted")
         if result == "same":
             self._absent.pop(side, None)
             return None
         self._absent[side] = self._absent.get(side, 0) + 1
         if self._absent[side] >= ABSENT_MOST:
-            return side, f"Open vSwitch sent none of {ABSENT_MOST} packets that were predicted"
+            how = f"Open vSwitch sent none of {ABSENT_MOST} packets that were predicted"
+            return Wrong(side, how)
         return None
 
     def forget(self, installed: Iterable[Side]) -> None:
@@ -122,3 +135,42 @@ class Verifier:
         if self._sample is not None:
             self._sample.close()
             self._sample = None
+
+
+class Sampler:
+    """Chooses what is sampled, and tells what stands after a change."""
+
+    def __init__(self, table: Table, gate: Gate) -> None:
+        """Begin without a sample."""
+        self._table, self._gate = table, gate
+        self._verifier = Verifier()
+        self._ticket = -1
+
+    @property
+    def results(self) -> Counter[str]:
+        """How samples were."""
+        return self._verifier.results
+
+    def begin(self, now_ns: int, ports: Iterable[str]) -> None:
+        """Have a packet of one entry compared: of the one that was not for longest."""
+        self._verifier.forget(side for pair in self._table.pairs for side in pair.sides)
+        busiest = self._table.busiest(CHOSEN_OF)
+        sides = [side for side in busiest if side.packets_per_s > 0 and is_comparable(side)]
+        if sides and not self._verifier.busy:
+            side = min(sides, key=lambda each: each.sampled_ns)
+            side.sampled_ns, self._ticket = now_ns, self._gate.ticket
+            self._verifier.begin(side, ports)
+            self._table.ask_for_packet(side)
+
+    def step(self, now_ns: int) -> Wrong | None:
+        """Go on; return what is wrong, unless something changed since the sample began."""
+        wrong = self._verifier.step(now_ns)
+        return wrong if self._ticket == self._gate.ticket else None
+
+    def stands(self, wrong: Wrong) -> bool:
+        """Tell whether it is still so after a check: nothing changed, and the entry is there."""
+        return self._ticket == self._gate.ticket and self._table.has(wrong.side)
+
+    def stop(self) -> None:
+        """Take no more."""
+        self._verifier.stop()

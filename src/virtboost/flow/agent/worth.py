@@ -25,20 +25,24 @@ CALM = 10
 class Worth:
     """Judges now and then."""
 
-    def __init__(self) -> None:
-        """Begin with every candidate."""
+    def __init__(self, now_ns: int) -> None:
+        """Begin with every candidate, now."""
+        self._before = 0, 0, now_ns
         self.least = LEAST
         """Packets that a candidate must have."""
         self._calm = 0
 
-    def judge(self, packets: int, dumps_ns: int, duration_ns: int) -> bool:
+    def judge(self, packets: int, dumps_ns: int, now_ns: int) -> bool:
         """Tell whether all entries are to be let go.
 
         Args:
-            packets: That entries took, since the last judgement.
-            dumps_ns: How long dumps took since then.
-            duration_ns: How long ago that was.
+            packets: That entries took, in all.
+            dumps_ns: How long dumps took, in all.
+            now_ns: When.
         """
+        now = packets, dumps_ns, now_ns
+        packets, dumps_ns, duration_ns = (a - b for a, b in zip(now, self._before, strict=True))
+        self._before = now
         if dumps_ns * DEAR > duration_ns and packets * SAVED_NS < dumps_ns:
             self.least = min(4 * self.least, MOST)
             self._calm = 0
