@@ -12,27 +12,39 @@ MS = 1_000_000
 SECOND = 1000 * MS
 
 
+def judged(worth: Worth, packets: int, dumps_ns: int, seconds: int) -> list[bool]:
+    """Judge once a second, each with so many packets and dumps of so long."""
+    before = worth._before
+    return [
+        worth.judge(before[0] + n * packets, before[1] + n * dumps_ns, before[2] + n * SECOND)
+        for n in range(1, seconds + 1)
+    ]
+
+
 def test_cheap_dumps_are_never_too_dear() -> None:
-    assert not Worth(0).judge(packets=0, dumps_ns=99 * MS, now_ns=SECOND)
+    assert not any(judged(Worth(0), 0, 99 * MS, 50))
 
 
 def test_dear_dumps_must_save_as_much() -> None:
     """10,000 packets of 27 microseconds are 270 ms."""
+    assert not any(judged(Worth(0), 10_000, 260 * MS, 50))
+    assert judged(Worth(0), 10_000, 280 * MS, CALM) == [False] * (CALM - 1) + [True]
+
+
+def test_entries_have_time_to_come() -> None:
     worth = Worth(0)
-    assert not worth.judge(packets=10_000, dumps_ns=260 * MS, now_ns=SECOND)
-    assert worth.judge(packets=20_000, dumps_ns=540 * MS, now_ns=2 * SECOND)
+    assert not any(judged(worth, 0, 280 * MS, CALM - 1))
+    assert not any(judged(worth, 20_000, 280 * MS, 1))
+    assert not any(judged(worth, 0, 280 * MS, CALM - 1))
 
 
 def test_then_only_longer_connections_are_learned_for_a_while() -> None:
     worth = Worth(0)
-    for number in (1, 2):
-        worth.judge(packets=0, dumps_ns=number * 300 * MS, now_ns=number * SECOND)
+    judged(worth, 0, 300 * MS, 2 * CALM)
     assert worth.least == 16 * LEAST
-    for number in range(3, 3 + CALM):
-        assert not worth.judge(packets=0, dumps_ns=600 * MS, now_ns=number * SECOND)
+    judged(worth, 0, 0, CALM)
     assert worth.least == 8 * LEAST
-    for number in range(3 + CALM, 3 + 11 * CALM):
-        worth.judge(packets=0, dumps_ns=600 * MS, now_ns=number * SECOND)
+    judged(worth, 0, 0, 10 * CALM)
     assert worth.least == LEAST
 
 

@@ -120,7 +120,7 @@ class Agent:
         if not self._gate.locked and self._due_s(now) == 0:
             self._check(link)
         if self._learner.waiting and self._gate.open and now >= self._pace.learn_due:
-            self._learn(link)
+            self._learn(link, self._dump(link))
         if now >= self._next_keeping:
             self._keep(link, now)
         self._verify(link, now)
@@ -159,8 +159,8 @@ class Agent:
         if not was_open:
             self._ports.follow(link)
         devices = self._ports.look(link)
-        if self._table.pairs:
-            lines = self._dump(link)
+        lines = self._dump(link) if self._table.pairs else None
+        if lines is not None:
             lost = self._table.missing({**self._flows, **lines, **devices})
             if lost:
                 self._make_anew(lost, self._composer(lines))
@@ -169,6 +169,8 @@ class Agent:
         ended = time.monotonic_ns()
         self._check_ns = ended - begun
         self._pace.checked(begun, ended, after_change=not was_open)
+        if lines is not None and self._gate.open:
+            self._learn(link, lines)
         if 2 * self._check_ns > max(self._settings.lease_ns, self._longest_ns):
             self._longest_ns = 2 * self._check_ns
             self._tell(
@@ -202,9 +204,10 @@ class Agent:
             if isinstance(found, Pair):
                 self._table.add(found)
 
-    def _learn(self, link: Link) -> None:
-        """Install what waits, in a part of the time that there is between two checks."""
-        lines = self._dump(link)
+    def _learn(self, link: Link, lines: Mapping[str, int]) -> None:
+        """Install what waits, of a dump of now, in the time that there is until the next."""
+        if not self._learner.waiting:
+            return
         if not link.database.policies:
             self._learner.prove_replies(self._known, lines)
         names = {port.ifindex: name for name, port in self._ports.usable.items()}

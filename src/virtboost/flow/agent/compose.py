@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from virtboost.flow import abi
 from virtboost.flow.agent.dump import identity
@@ -78,9 +80,9 @@ class Composer(Struct, frozen=True, kw_only=True):
 
     def _side(self, entry: IntegratedEntry, encoded: Encoded) -> Side:
         return Side(
-            entry=entry,
+            entry=replace(entry, steps=()),  # there are many
             encoded=encoded,
-            flows=tuple(identity(flow.text) for flow in entry.megaflows),
+            flows=tuple(sys.intern(identity(flow.text)) for flow in entry.megaflows),
             others=(
                 *(self.lines[each.connection] for each in entry.connections),
                 *(device_line(name, self.ports[name]) for name in _devices(entry)),

@@ -19,7 +19,8 @@ DEAR = 10
 """Dumps that take less than this part of the time are never too dear."""
 
 CALM = 10
-"""Judgements in a row without dear dumps, after which connections with half the packets will do."""
+"""Judgements in a row after which it is acted: entries take a while until they are there.  After as
+many good ones connections with half the packets will do."""
 
 
 class Worth:
@@ -30,7 +31,7 @@ class Worth:
         self._before = 0, 0, now_ns
         self.least = LEAST
         """Packets that a candidate must have."""
-        self._calm = 0
+        self._calm = self._dear = 0
 
     def judge(self, packets: int, dumps_ns: int, now_ns: int) -> bool:
         """Tell whether all entries are to be let go.
@@ -44,10 +45,12 @@ class Worth:
         packets, dumps_ns, duration_ns = (a - b for a, b in zip(now, self._before, strict=True))
         self._before = now
         if dumps_ns * DEAR > duration_ns and packets * SAVED_NS < dumps_ns:
-            self.least = min(4 * self.least, MOST)
-            self._calm = 0
+            self._dear, self._calm = self._dear + 1, 0
+            if self._dear < CALM:
+                return False
+            self.least, self._dear = min(4 * self.least, MOST), 0
             return True
-        self._calm += 1
+        self._dear, self._calm = 0, self._calm + 1
         if self._calm >= CALM:
             self.least = max(self.least // 2, LEAST)
             self._calm = 0
