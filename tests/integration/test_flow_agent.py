@@ -21,7 +21,7 @@ from support.overlay import RULES, SERVER, Overlay, addressed, daemon, overlay
 from virtboost.flow.megaflow import read_flows
 from virtboost.flow.protocol import IPV4
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.xdist_group("ovs")]
+pytestmark = [pytest.mark.needs_root, pytest.mark.xdist_group("flow-agent")]
 
 LEASE_S = 0.5
 
@@ -271,6 +271,22 @@ def test_a_killed_agent_leaves_nothing_in_the_way(made: Overlay) -> None:
         assert invalid(made) == before
 
 
+def test_undo_turns_the_check_on_again(made: Overlay) -> None:
+    with agent(made, *LIBERAL) as running:
+        running.stop(signal.SIGKILL)
+    assert "tcp-window-check" in made.ask("switch", *VIRTBOOST, "status")
+    made.ask("switch", *VIRTBOOST, "undo")
+    assert window_check(made) == "enabled"
+
+
+def test_strict_turns_the_check_on_again_that_a_killed_one_left_off(made: Overlay) -> None:
+    with agent(made, *LIBERAL) as running:
+        running.stop(signal.SIGKILL)
+    assert window_check(made) == "disabled"
+    with agent(made):
+        assert window_check(made) == "enabled"
+
+
 def test_the_next_start_takes_over_what_a_killed_one_left(made: Overlay) -> None:
     with agent(made, *LIBERAL) as running:
         running.stop(signal.SIGKILL)
@@ -387,7 +403,7 @@ def test_what_open_vswitch_would_forget_stays(made: Overlay) -> None:
         carried(running)
         time.sleep(33)
         found = running.status()
-        assert (found.entries, found.removed) == (2, 0)
+        assert (found.entries, found.removed) == (2, 0), found
         assert sorted(one.end().answered) == list(range(3600))
         assert found.packets > 0.97 * 2 * 3300
 

@@ -85,7 +85,17 @@ class Overlay:
 @contextmanager
 def overlay(folder: Path) -> Iterator[Overlay]:
     """Make it, and take it away."""
-    need("ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ip", "nsenter", "ethtool", "ovsdb-tool")
+    need(
+        "ovsdb-server",
+        "ovs-vswitchd",
+        "ovs-vsctl",
+        "ovs-ofctl",
+        "ovsdb-tool",
+        "ip",
+        "nsenter",
+        "ethtool",
+        "setpriv",
+    )
     made = Overlay(folder, f"vbt{os.getpid()}")
     with ExitStack() as stack:
         for space in made.spaces.values():

@@ -1,4 +1,4 @@
-"""``virtboost flow``: a datapath of Open vSwitch, read and normalised; nothing is changed."""
+"""``virtboost flow``: a datapath of Open vSwitch, read and normalised; only ``run`` changes it."""
 
 from __future__ import annotations
 
@@ -341,7 +341,7 @@ def _tell(broken: list[ParseError]) -> None:
         sys.stderr.write(f"virtboost: left out: {len(broken) - 10} lines more\n")
 
 
-app = application(help="Read a datapath of Open vSwitch, and normalise its flows.")
+app = application(help="Read a datapath of Open vSwitch, normalise its flows, carry them.")
 add_verb(app, explain)
 add_verb(app, survey)
 add_verb(app, offload)
@@ -353,4 +353,4 @@ add_verb(app, restore)
 
 @app.callback()
 def _group() -> None:
-    """Read a datapath of Open vSwitch, and normalise its flows."""
+    """Read a datapath of Open vSwitch, normalise its flows, carry them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -122,6 +123,18 @@ def test_one_that_asks_nothing_does_not_hold_others_up(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(tmp_path / "flow.sock"))
         control.serve(lambda question: question)
+    control.close()
+
+
+def test_one_that_does_not_read_does_not_hold_the_agent_up(tmp_path: Path) -> None:
+    control = Control(tmp_path / "flow.sock")
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.connect(str(tmp_path / "flow.sock"))
+        deaf.sendall(b"flows\n")
+        begun = time.monotonic()
+        control.serve(lambda _: "x" * 10_000_000)
+        assert time.monotonic() - begun < 5
+        assert deaf.recv(1) == b"x"
     control.close()
 
 

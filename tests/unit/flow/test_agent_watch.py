@@ -30,7 +30,8 @@ from virtboost.flow.agent.watch import (
 class Database:
     """Answers ``get_schema`` and ``monitor`` as ovsdb-server does (RFC 7047), in small pieces."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, error: str | None = None) -> None:
+        self._error = error
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(folder / "db.sock"))
         self._server.listen()
@@ -47,7 +48,9 @@ class Database:
         ]
         for result in answers:
             self.asked.append(json.loads(self.client.recv(1 << 16)))
-            self.send({"id": self.asked[-1]["method"], "result": result, "error": None})
+            error = self._error if len(self.asked) == 2 else None
+            answer = None if error else result
+            self.send({"id": self.asked[-1]["method"], "result": answer, "error": error})
 
     def close(self) -> None:
         self.client.close()
@@ -90,6 +93,13 @@ def test_the_database_is_asked_for_what_it_has(database: Database, tmp_path: Pat
     assert monitor.changed()
     assert not monitor.alive
     monitor.close()
+
+
+def test_a_database_that_refuses_is_said(tmp_path: Path) -> None:
+    database = Database(tmp_path, error="unknown column")
+    with pytest.raises(Unreachable, match="monitor: unknown column"):
+        DatabaseMonitor(tmp_path)
+    database.close()
 
 
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:

@@ -53,18 +53,36 @@ class Control:
                 client, _ = self._socket.accept()
             except BlockingIOError:
                 return
-            with client, contextlib.suppress(OSError, UnicodeDecodeError):
-                client.settimeout(CLIENT_S)
-                question = client.recv(64).decode().strip()
-                if question in QUESTIONS:
-                    client.settimeout(PATIENCE_S)
-                    client.sendall(answer(question).encode())
+            question = _question(client)
+            if question in QUESTIONS:
+                _send_behind(client, answer(question).encode())
+            else:
+                client.close()
 
     def close(self) -> None:
         """Listen no more."""
         self._path.unlink(missing_ok=True)
         self._socket.close()
         self._lock.close()
+
+
+def _question(client: socket.socket) -> str:
+    client.settimeout(CLIENT_S)
+    try:
+        return client.recv(64).decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _send_behind(client: socket.socket, data: bytes) -> None:
+    """Send in a thread, and close: one that does not read must not hold the agent up."""
+
+    def send() -> None:
+        with client, contextlib.suppress(OSError):
+            client.settimeout(PATIENCE_S)
+            client.sendall(data)
+
+    threading.Thread(target=send, daemon=True).start()
 
 
 def _locked(path: Path) -> FileIO:

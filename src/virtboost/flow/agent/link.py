@@ -117,7 +117,9 @@ def _userspace(names: Sequence[str]) -> str:
     for name in names:
         if name.startswith(USERSPACE):
             return name
-    raise InputError(f"flow run: needs a userspace datapath; there is {', '.join(names) or 'none'}")
+    if not names:  # as in the first moments of the daemon
+        raise Unreachable("local", "no datapath: no bridge is there")
+    raise InputError(f"flow run: needs a userspace datapath; there is {', '.join(names)}")
 
 
 def _indexes(names: Mapping[str, str]) -> Iterator[int]:

@@ -154,6 +154,8 @@ class DatabaseMonitor:
         while True:
             for message in self._messages():
                 if message.get("id") == method:
+                    if message.get("error") is not None:
+                        raise OSError(f"{method}: {message['error']}")
                     return message["result"]
 
     def _send(self, message: dict[str, Any]) -> None:
