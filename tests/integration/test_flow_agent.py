@@ -5,125 +5,19 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from contextlib import ExitStack
 
 import pytest
 
-from support import datagrams, stream
 from support.daemon import wait_until
-from support.flow_agent import VIRTBOOST, RunningAgent, agent
-from support.overlay import RULES, SERVER, Overlay, addressed, daemon, overlay
-from virtboost.flow.megaflow import read_flows
-from virtboost.flow.protocol import IPV4
+from support.flow_agent import VIRTBOOST, agent
+from support.overlay import RULES, SERVER, Overlay, addressed, daemon
+from support.traffic import Answers, carried, counted, exchange, streaming
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.xdist_group("flow-agent")]
 
 LEASE_S = 0.5
-
-NO_NEW = tuple(rule for rule in RULES if "+new" not in rule)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Overlay]:
-    with overlay(tmp_path_factory.mktemp("overlay")) as each:
-        with exchange(each, 20, 20) as first:  # the tunnel's neighbour is not known before
-            assert first.end().answered
-        yield each
-
-
-@pytest.fixture(autouse=True)
-def as_before(made: Overlay) -> Iterator[None]:
-    """Rules and connections are as at the start."""
-    made.rules(RULES)
-    made.app("dpctl/flush-conntrack")
-    yield
-
-
-class Answers(NamedTuple):
-    """What came of some datagrams."""
-
-    answered: list[int]
-    came_ns: dict[int, int]
-    """By number, at the server."""
-
-
-class Exchange:
-    """Datagrams that are being sent, and answered."""
-
-    def __init__(self, made: Overlay, port: int, count: int, interval_ms: float, size: int) -> None:
-        self._server = started(made, "server", datagrams.__file__, "serve", SERVER, port)
-        words = ("send", SERVER, port, count, interval_ms, size)
-        self._client = started(made, "client", datagrams.__file__, *words, ready=False)
-        self._limit_s = 30 + count * interval_ms / 1000
-
-    def end(self) -> Answers:
-        answered = json.loads(told(self._client, self._limit_s))
-        self._server.send_signal(signal.SIGTERM)
-        came = json.loads(told(self._server, 10))
-        return Answers(answered, dict(came))
-
-    def kill(self) -> None:
-        for each in (self._client, self._server):
-            each.kill()
-            each.communicate()
-
-
-def started(
-    made: Overlay, who: str, program: str, *words: object, ready: bool = True
-) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        made.inside(who, sys.executable, program, *map(str, words)),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    if ready:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def told(process: subprocess.Popen[str], limit_s: float) -> str:
-    output, _ = process.communicate(timeout=limit_s)
-    assert process.returncode == 0, output
-    return output.strip()
-
-
-PORTS = iter(range(6000, 7000))
-
-
-@contextmanager
-def exchange(
-    made: Overlay, count: int, interval_ms: float = 1, size: int = 100
-) -> Iterator[Exchange]:
-    running = Exchange(made, next(PORTS), count, interval_ms, size)
-    try:
-        yield running
-    finally:
-        running.kill()
-
-
-def counted(lines: Sequence[str], port: str) -> tuple[int, int]:
-    """Return packets and bytes of IPv4 that came to a port, from a dump."""
-    packets = size = 0
-    for flow in read_flows(lines, "flows"):
-        match = flow.match
-        if (
-            match["in_port"].value == port
-            and "recirc_id" in match
-            and match["recirc_id"].value == 0
-            and match["eth_type"].value == IPV4
-        ):
-            packets, size = packets + flow.packets, size + flow.bytes
-    return packets, size
-
-
-def carried(running: RunningAgent, entries: int = 2) -> None:
-    """Wait until so many entries take packets."""
-    running.until(lambda now: now.entries >= entries and now.state == "open" and now.packets > 20)
 
 
 def test_datagrams_are_carried_and_every_one_is_counted(made: Overlay) -> None:
@@ -161,34 +55,6 @@ def test_counts_of_both_add_up_to_what_was_sent(made: Overlay) -> None:
         assert taken > 5000
         kept = counted(made.app("dpctl/dump-flows", "-m").splitlines(), "vm")[0]
         assert kept < counted(after, "vm")[0] - 2000
-
-
-class Streaming:
-    """A stream of TCP that goes on."""
-
-    def __init__(self, made: Overlay, seconds: float, bytes_per_s: float = 2e7) -> None:
-        port = next(PORTS)
-        self._server = started(made, "server", stream.__file__, "receive", SERVER, port)
-        words = ("send", SERVER, port, seconds, bytes_per_s)
-        self._client = started(made, "client", stream.__file__, *words, ready=False)
-
-    def assert_whole(self) -> None:
-        """Wait for its end: what came is what was sent."""
-        assert told(self._client, 60) == told(self._server, 10)
-
-    def kill(self) -> None:
-        for each in (self._client, self._server):
-            each.kill()
-            each.communicate()
-
-
-@contextmanager
-def streaming(made: Overlay, seconds: float) -> Iterator[Streaming]:
-    running = Streaming(made, seconds)
-    try:
-        yield running
-    finally:
-        running.kill()
 
 
 def window_check(made: Overlay) -> str:
@@ -406,93 +272,6 @@ def test_what_open_vswitch_would_forget_stays(made: Overlay) -> None:
         assert (found.entries, found.removed) == (2, 0), found
         assert sorted(one.end().answered) == list(range(3600))
         assert found.packets > 0.97 * 2 * 3300
-
-
-BROKEN = """
-from msgspec.structs import replace
-from virtboost.cli.main import main
-from virtboost.flow.agent import compose
-from virtboost.flow.entry import Rewrite
-
-def broken(packet, datapath, right=compose.compose_both):
-    both = right(packet, datapath)
-    if not both.installable:
-        return both
-    wrong = Rewrite(name="ipv4.tos", value=0x20, mask=0xff)
-    moved = replace(both.forward.transposition, rewrites=(wrong,))
-    return both._replace(forward=replace(both.forward, transposition=moved))
-
-compose.compose_both = broken
-main()
-"""
-"""An agent whose composer is wrong: it makes packets of another class of service."""
-
-
-@pytest.mark.parametrize("options", [(), ("--observe",)])
-def test_the_first_packet_that_differs_ends_everything(
-    made: Overlay, options: tuple[str, ...]
-) -> None:
-    with agent(made, *options, program=(sys.executable, "-c", BROKEN)) as running:
-        with exchange(made, 4000) as one:
-            found = running.until(lambda now: now.state == "quarantined")
-            at = time.monotonic_ns()
-            answers = one.end()
-        assert "another packet than was predicted" in found.reason
-        assert "QUARANTINE" in running.log
-        after = running.status()
-        assert (after.state, after.entries) == ("quarantined", 0)
-        assert after.packets == found.packets
-        assert sum(came > at for came in answers.came_ns.values()) > 500
-        shown = subprocess.run(
-            (*VIRTBOOST, "flow", "status", "--socket", str(running.socket)),
-            capture_output=True, text=True, check=False, env=made.environment,
-        )  # fmt: skip
-        assert (shown.returncode, "QUARANTINED" in shown.stdout) == (1, True)
-
-
-def test_it_is_asked_from_outside(made: Overlay) -> None:
-    with agent(made, "--metrics", "127.0.0.1:9464") as running, exchange(made, 3000) as one:
-        carried(running)
-        time.sleep(1.2)
-        asked = ("--socket", str(running.socket))
-        flow = (*VIRTBOOST, "flow")
-        assert "entries are carried out" in made.ask("switch", *flow, "status", *asked)
-        assert json.loads(made.ask("switch", *flow, "status", "--json", *asked))["entries"] == 2
-        assert "packets/s" in made.ask("switch", *flow, "top", *asked)
-        lines = made.ask("switch", *flow, "status", "--flows", *asked).splitlines()
-        assert counted(lines, "vm")[0] > 20
-        fetch = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/metrics').read().decode())"
-        page = made.ask("switch", sys.executable, "-c", fetch)
-        assert re.search(r"^virtboost_flow_entries 2$", page, re.MULTILINE)
-        one.end()
-
-
-WRONG = {
-    "no port": ((), "--ports"),
-    "no name": (("--ports", ","), "names of devices"),
-    "another policy": (("--ports", "a", "--tcp-window", "loose"), "strict or liberal"),
-    "no port of TCP": (("--ports", "a", "--metrics", "here"), "127.0.0.1:9464"),
-}
-
-
-@pytest.mark.parametrize(("words", "problem"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_one_line(made: Overlay, words: tuple[str, ...], problem: str) -> None:
-    done = subprocess.run(
-        (*VIRTBOOST, "flow", "run", *words), capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (done.returncode, problem in done.stderr) == (2, True)
-
-
-def test_a_second_agent_is_refused(made: Overlay) -> None:
-    with agent(made) as running:
-        words = ("--ovs", str(made.run), "--ports", "vm", "--socket", str(running.socket))
-        done = subprocess.run(
-            made.inside("switch", *VIRTBOOST, "flow", "run", *words),
-            capture_output=True, text=True, check=False, timeout=60, env=made.environment,
-        )  # fmt: skip
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "another agent runs" in done.stderr
-        assert running.status().state == "open"
 
 
 def test_what_a_port_would_drop_is_not_redirected_there(made: Overlay) -> None:

@@ -96,7 +96,9 @@ def test_spelled(key: abi.Key, text: str) -> None:
 def answering(control: Control) -> threading.Thread:
     def serve() -> None:
         select.select([control], [], [], 10)
-        control.serve(lambda question: question * 100_000)
+        for _ in range(3):
+            control.serve(lambda question: question * 100_000)
+            time.sleep(0.3)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -122,7 +124,12 @@ def test_one_that_asks_nothing_does_not_hold_others_up(tmp_path: Path) -> None:
     control = Control(tmp_path / "flow.sock")
     with socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(tmp_path / "flow.sock"))
+        begun = time.monotonic()
         control.serve(lambda question: question)
+        assert time.monotonic() - begun < 0.1
+        silent.sendall(b"status\n")  # it was only slow
+        control.serve(lambda question: f"{question}!")
+        assert silent.recv(64) == b"status!"
     control.close()
 
 
@@ -131,6 +138,7 @@ def test_one_that_does_not_read_does_not_hold_the_agent_up(tmp_path: Path) -> No
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.connect(str(tmp_path / "flow.sock"))
         deaf.sendall(b"flows\n")
+        time.sleep(0.1)
         begun = time.monotonic()
         control.serve(lambda _: "x" * 10_000_000)
         assert time.monotonic() - begun < 5

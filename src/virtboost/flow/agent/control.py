@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import FileIO
@@ -15,7 +16,7 @@ from virtboost.errors import InputError, Unreachable
 
 SOCKET = Path("/run/virtboost/flow.sock")
 
-PATIENCE_S, CLIENT_S = 10, 0.2
+PATIENCE_S = 10
 
 QUESTIONS = ("status", "flows")
 
@@ -40,6 +41,7 @@ class Control:
         except OSError as error:
             raise InputError(f"{path}: cannot listen there: {error.strerror or error}") from None
         self._socket.listen()
+        self._clients: list[tuple[float, socket.socket]] = []
         self._socket.setblocking(False)  # noqa: FBT003 (the library's)
 
     def fileno(self) -> int:
@@ -47,29 +49,40 @@ class Control:
         return self._socket.fileno()
 
     def serve(self, answer: Callable[[str], str]) -> None:
-        """Answer whoever asks by now."""
-        while True:
-            try:
-                client, _ = self._socket.accept()
-            except BlockingIOError:
-                return
+        """Answer whoever has asked by now; who has not may do so for a while."""
+        self._accept()
+        waiting, self._clients = self._clients, []
+        for end_s, client in waiting:
             question = _question(client)
             if question in QUESTIONS:
                 _send_behind(client, answer(question).encode())
+            elif question is None and time.monotonic() < end_s:
+                self._clients.append((end_s, client))
             else:
                 client.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                client, _ = self._socket.accept()
+                client.setblocking(False)  # noqa: FBT003 (the library's)
+                self._clients.append((time.monotonic() + PATIENCE_S, client))
 
     def close(self) -> None:
         """Listen no more."""
         self._path.unlink(missing_ok=True)
+        for _, client in self._clients:
+            client.close()
         self._socket.close()
         self._lock.close()
 
 
-def _question(client: socket.socket) -> str:
-    client.settimeout(CLIENT_S)
+def _question(client: socket.socket) -> str | None:
+    """Return what a client asked; None: nothing yet."""
     try:
         return client.recv(64).decode(errors="replace").strip()
+    except BlockingIOError:
+        return None
     except OSError:
         return ""
 
