@@ -135,7 +135,7 @@ PASSES: dict[int, str] = {
     6: "TTL or hop limit of 1 or 0",
     7: "neither TCP, UDP nor ICMP echo",
     8: "a VXLAN header with other bits, or an outer UDP checksum",
-    9: "the checksum of an IPv4 header is wrong",
+    9: "the checksum of an IPv4 header is wrong, or UDP over IPv6 has none",
     10: "no entry",
     11: "an entry of another epoch",
     12: "the lease is over",

@@ -133,7 +133,7 @@ enum flow_pass {
 	FLOW_PASS_TTL = 6, /* TTL or hop limit of 1 or 0 */
 	FLOW_PASS_PROTOCOL = 7, /* neither TCP, UDP nor ICMP echo */
 	FLOW_PASS_TUNNEL = 8, /* a VXLAN header with other bits, or an outer UDP checksum */
-	FLOW_PASS_CHECKSUM = 9, /* of an IPv4 header, wrong */
+	FLOW_PASS_CHECKSUM = 9, /* of an IPv4 header, wrong; of UDP over IPv6, none */
 	FLOW_PASS_NO_ENTRY = 10,
 	FLOW_PASS_EPOCH = 11,
 	FLOW_PASS_LEASE = 12,
