@@ -15,7 +15,7 @@ BPF_OBJECTS ?= $(BPF_OUT)/xdp.bpf.o $(BPF_OUT)/tc.bpf.o
 BPF_HEADERS ?= /usr/include/$(shell uname -m)-linux-gnu
 BPF_DEFINES ?=
 
-.PHONY: run test fuzz-flow check fix bench lab docs bpf install clean
+.PHONY: run test fuzz-flow soak-flow check fix bench lab docs bpf install clean
 
 run: install
 	$(BIN)/virtboost scan
@@ -33,6 +33,11 @@ test: install
 fuzz-flow: install
 	FLOW_PIPELINES=10000 FLOW_PACKETS=200 $(BIN)/python -m pytest -n auto tests/unit/flow/test_composition.py
 
+# Hours of traffic through Open vSwitch, and through it with a fast path: SOAK='--minutes 600', SOAK='--seed 1 --episode 2'.
+SOAK ?=
+soak-flow: install bpf
+	PYTHONPATH=tests $(BIN)/python -m differential $(SOAK)
+
 check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -47,8 +52,8 @@ fix: install
 bench: install
 	PYTHONPATH=tests $(BIN)/python -m bench
 
-bench-flow: install
-	PYTHONPATH=tests $(BIN)/python -m bench flow fastpath
+bench-flow: install bpf
+	PYTHONPATH=tests $(BIN)/python -m bench flow fastpath endtoend changes growth
 
 bench-net: install
 	PYTHONPATH=tests $(BIN)/python -m bench net simulate

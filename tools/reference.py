@@ -20,6 +20,7 @@ from virtboost import model, net
 from virtboost.catalogue.catalogue import ITEMS
 from virtboost.catalogue.item import AnyItem
 from virtboost.catalogue.site import FACTS, Site
+from virtboost.flow.agent.status import FlowStatus
 from virtboost.flow.explain import Explanation
 from virtboost.flow.offload import Offload
 from virtboost.flow.survey import Survey
@@ -53,6 +54,7 @@ DOCUMENTS: dict[str, type] = {
     "flow-explanation": Explanation,
     "flow-survey": Survey,
     "flow-offload": Offload,
+    "flow-status": FlowStatus,
     "net": Network,
     "net-drift": Drift,
     "net-plan": NetPlan,
@@ -83,6 +85,10 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("flow", "explain"),
     ("flow", "survey"),
     ("flow", "offload"),
+    ("flow", "run"),
+    ("flow", "status"),
+    ("flow", "top"),
+    ("flow", "restore"),
     ("net", "plan"),
     ("net", "simulate"),
     ("net", "emulate"),

@@ -9,7 +9,7 @@ import sys
 import bench
 from bench import page
 
-FRAME = {"__main__", "dpdk", "measure", "page"}
+FRAME = {"__main__", "direct", "dpdk", "load", "measure", "page", "path"}
 
 
 def main() -> int:

@@ -10,6 +10,8 @@ from lab.run import Running
 from support import engines as container_engines
 from support import lab as laboratory
 from support import switch, virsh
+from support.overlay import RULES, Overlay, overlay
+from support.traffic import exchange
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +41,20 @@ def server() -> Iterator[Running]:
     """A server of the lab.  Tests that use it are in the group ``lab``."""
     with TemporaryDirectory(prefix="virtboost-") as folder, laboratory.server(Path(folder)) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def flow_overlay() -> Iterator[Overlay]:
+    """A switch with a tunnel, in namespaces.  Tests that use it are in the group ``flow-agent``."""
+    with TemporaryDirectory(prefix="virtboost-") as folder, overlay(Path(folder)) as each:
+        with exchange(each, 20, 20) as first:  # the tunnel's neighbour is not known before
+            assert first.end().answered
+        yield each
+
+
+@pytest.fixture
+def made(flow_overlay: Overlay) -> Overlay:
+    """The same, with rules and connections as at the start."""
+    flow_overlay.rules(RULES)
+    flow_overlay.app("dpctl/flush-conntrack")
+    return flow_overlay

@@ -31,6 +31,9 @@ SETTABLE = (
 ALWAYS = ("eth_type", "ipv4.frag")
 """What a datapath always matches on, exactly."""
 
+TUNNEL = {"tunnel.tun_id": -1, "tunnel.tos": -1}
+"""What it always matches on, exactly, of what came out of a tunnel."""
+
 HEADER = {
     "eth.dst": 0xF8BC124434B6, "eth.src": 0xAA55AA550000, "eth_type": 0x0800, "vlan.tpid": 0,
     "ipv4.src": 0x01010258, "ipv4.dst": 0x0101025C, "ipv4.proto": 17, "ipv4.tos": 0,
@@ -91,7 +94,7 @@ class _Builder:
         if chance.random() < 0.4:
             turned = {
                 **HEADER,
-                "ipv4.tos": chance.getrandbits(8),
+                "ipv4.tos": chance.choice((0, chance.getrandbits(8))),
                 "ipv4.ttl": chance.randint(1, 255),
             }
             stack.insert(0, turned)
@@ -154,6 +157,8 @@ class _Builder:
                 found[name] = -1
             elif draw < 0.5:
                 found[name] = self.chance.getrandbits(WIDTH[name])
+        if "tunnel.tun_id" in metadata:
+            found |= TUNNEL
         if not top.get("vlan.tpid"):
             found = {k: v for k, v in found.items() if k not in ("vlan.vid", "vlan.pcp")}
         return {name: mask & full(name) for name, mask in found.items()}
@@ -222,6 +227,10 @@ class _Builder:
         return [("output", "v2")]
 
 
+UNSAID = ("tunnel.tos", 0)
+"""What a dump leaves out, though it is matched on."""
+
+
 def rendered(flow: Flow) -> str:
     """Return a flow as a dump has it."""
     return f"{_match(flow.match)}, packets:1, bytes:1, used:1.0s, actions:{_actions(flow.actions)}"
@@ -245,7 +254,7 @@ def _group(field: str, match: Mapping[str, tuple[Any, int]]) -> list[str]:
     parts = [
         f"{name.partition('.')[2]}={_value(name, value, mask)}"
         for name, (value, mask) in match.items()
-        if name.startswith(f"{field}.") and name != "vlan.tpid"
+        if name.startswith(f"{field}.") and name != "vlan.tpid" and (name, value) != UNSAID
     ]
     return [f"{field}({','.join(parts)})"] if parts else []
 

@@ -49,7 +49,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     waits: str | None = None
     """When it takes effect; None: at once."""
     live: bool = False
-    """Whether it is of a running guest only, and gone when that stops."""
+    """Whether it is of a running guest or daemon only, and gone when that stops."""
 
 
 _VIRSH = "virsh --quiet --connect qemu:///system"
@@ -116,6 +116,11 @@ def _key(text: str, _: Words) -> str | None:
         except ValueError:
             return None
     return value or ABSENT
+
+
+def _checked(text: str, _: Words) -> str | None:
+    found = re.search(r"^TCP sequence checking: (enabled|disabled)$", text, re.MULTILINE)
+    return None if found is None else found[1]
 
 
 def _file(text: str, _: Words) -> str | None:
@@ -256,6 +261,13 @@ TOOLS: dict[str, Tool] = {
         'ovs-vsctl --timeout=10 --no-wait remove Open_vSwitch . other_config "$1"; else '
         'ovs-vsctl --timeout=10 --no-wait set Open_vSwitch . "other_config:$1=\\"$v\\""; fi',
         value=_key,
+    ),
+    "tcp-window-check": Tool(
+        get='OVS_RUNDIR="$1" ovs-appctl --timeout=10 dpctl/ct-get-tcp-seq-chk "$2"',
+        put='case "$v" in enabled) w=enable;; *) w=disable;; esac; '
+        'OVS_RUNDIR="$1" ovs-appctl --timeout=10 "dpctl/ct-$w-tcp-seq-chk" "$2"',
+        value=_checked,
+        live=True,
     ),
 }
 

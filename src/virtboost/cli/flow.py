@@ -1,4 +1,4 @@
-"""``virtboost flow``: a datapath of Open vSwitch, read and normalised; nothing is changed."""
+"""``virtboost flow``: a datapath of Open vSwitch, read and normalised; only ``run`` changes it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from virtboost.cli.application import add_verb, application
+from virtboost.cli.flow_agent import restore, run, status, top
 from virtboost.cli.hosts import AsJson, readers
 from virtboost.errors import InputError, ParseError
 
@@ -340,12 +341,16 @@ def _tell(broken: list[ParseError]) -> None:
         sys.stderr.write(f"virtboost: left out: {len(broken) - 10} lines more\n")
 
 
-app = application(help="Read a datapath of Open vSwitch, and normalise its flows.")
+app = application(help="Read a datapath of Open vSwitch, normalise its flows, carry them.")
 add_verb(app, explain)
 add_verb(app, survey)
 add_verb(app, offload)
+add_verb(app, run)
+add_verb(app, status)
+add_verb(app, top)
+add_verb(app, restore)
 
 
 @app.callback()
 def _group() -> None:
-    """Read a datapath of Open vSwitch, and normalise its flows."""
+    """Read a datapath of Open vSwitch, normalise its flows, carry them."""

@@ -22,6 +22,7 @@ from virtboost.model.change import (
     ModuleParameter,
     NicChannels,
     OvsOtherConfig,
+    OvsTcpWindowCheck,
     ServiceState,
 )
 
@@ -120,6 +121,11 @@ def _ovs(change: OvsOtherConfig) -> Iterator[str]:
         yield other_config(shlex.quote(change.key), shlex.quote(change.value))
 
 
+def _window_check(change: OvsTcpWindowCheck) -> Iterator[str]:
+    word = f"dpctl/ct-{'enable' if change.enabled else 'disable'}-tcp-seq-chk"
+    yield f"OVS_RUNDIR={_line(change.folder)} {_line('ovs-appctl', word, change.datapath)}"
+
+
 def _file(change: FileEdit) -> Iterator[str]:
     yield f"# {change.path}: {'take it away' if change.after is None else 'edit it'}"
 
@@ -137,5 +143,6 @@ _COMMANDS: dict[type, Callable[[Any], Iterator[str]]] = {
     GuestTopologyEdit: _topology,
     ContainerUpdate: _container,
     OvsOtherConfig: _ovs,
+    OvsTcpWindowCheck: _window_check,
     FileEdit: _file,
 }

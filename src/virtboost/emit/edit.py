@@ -26,6 +26,7 @@ from virtboost.model.change import (
     ModuleParameter,
     NicChannels,
     OvsOtherConfig,
+    OvsTcpWindowCheck,
     ServiceState,
 )
 
@@ -45,6 +46,8 @@ CONFIGURATION = re.compile(
 
 _UNIT = re.compile(r"[\w@.:-]{1,120}")
 _MODULE = re.compile(r"\w[\w-]{0,60}")
+_FOLDER = re.compile(r"/(?!.*\.\.)[\w./-]{1,200}")
+_DATAPATH = re.compile(r"[a-z]+@[\w.-]{1,60}")
 _PLAIN = re.compile(r"[\w.,:;/+*-]{1,200}")
 
 
@@ -177,6 +180,13 @@ def _ovs(change: OvsOtherConfig) -> Iterator[Edit]:
     yield Edit(path=path, make=to(ABSENT if change.value is None else change.value))
 
 
+def _window_check(change: OvsTcpWindowCheck) -> Iterator[Edit]:
+    require(_FOLDER, change.folder, "run folder of Open vSwitch")
+    require(_DATAPATH, change.datapath, "datapath")
+    path = at("tcp-window-check", change.folder, change.datapath)
+    yield Edit(path=path, make=to("enabled" if change.enabled else "disabled"))
+
+
 def _file(change: FileEdit) -> Iterator[Edit]:
     require(CONFIGURATION, change.path, "file")
 
@@ -201,5 +211,6 @@ _EDITS: dict[type, Callable[[Any], Iterator[Edit]]] = {
     GuestTopologyEdit: _next_start,
     ContainerUpdate: _container,
     OvsOtherConfig: _ovs,
+    OvsTcpWindowCheck: _window_check,
     FileEdit: _file,
 }

@@ -18,7 +18,7 @@ TAGGED = 0x1000
 
 VXLAN_PORT = 4789
 
-POP_TAG, PUSH_TAG, DROP = 1, 2, 4
+POP_TAG, PUSH_TAG, DROP, OBSERVE = 1, 2, 4, 8
 
 PUSH_MAX = 70
 
@@ -96,14 +96,14 @@ class Entry(ctypes.Structure):
         ("ttl_keep", u8),
         ("tag", Word),
         ("push", u8 * PUSH_MAX),
-        ("unused", Word),
+        ("punt", u32),
     ]
 
 
 class Control(ctypes.Structure):
     """``struct flow_control``."""
 
-    _fields_: ClassVar = [("epoch", u64), ("clock_ns", u64)]
+    _fields_: ClassVar = [("epoch", u64), ("lease_ns", u64), ("clock_ns", u64)]
 
 
 class State(ctypes.Structure):
@@ -115,7 +115,15 @@ class State(ctypes.Structure):
         ("used_ns", u64),
         ("tcp_flags", u32),
         ("closed", u32),
+        ("punted", u32),
+        ("unused", u32),
     ]
+
+
+class Candidate(ctypes.Structure):
+    """``struct flow_candidate``."""
+
+    _fields_: ClassVar = [("key", Key), ("seen", Headers), ("packets", u64)]
 
 
 PASSES: dict[int, str] = {
@@ -127,7 +135,7 @@ PASSES: dict[int, str] = {
     6: "TTL or hop limit of 1 or 0",
     7: "neither TCP, UDP nor ICMP echo",
     8: "a VXLAN header with other bits, or an outer UDP checksum",
-    9: "the checksum of an IPv4 header is wrong",
+    9: "the checksum of an IPv4 header is wrong, or UDP over IPv6 has none",
     10: "no entry",
     11: "an entry of another epoch",
     12: "the lease is over",
@@ -137,5 +145,7 @@ PASSES: dict[int, str] = {
     16: "longer than the MTU of where it would leave",
     17: "a GSO packet",
     18: "no headroom for an outer header, or a tag to put on in TC",
+    19: "one now and then, which keeps what Open vSwitch knows alive",
+    20: "would have been taken: --observe",
 }
 """Why a packet goes on to Open vSwitch: ``enum flow_pass``."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from virtboost.flow.connection import Tuple
 from virtboost.flow.datapath import Datapath
-from virtboost.flow.entry import IntegratedEntry
+from virtboost.flow.entry import IntegratedEntry, Transposition
 from virtboost.flow.field import TCP_FLAGS, Part
 from virtboost.flow.packet import Packet
 from virtboost.flow.protocol import IP_NAMES, IPV4, IPV6
@@ -62,18 +62,19 @@ def compose_both(packet: Packet, datapath: Datapath) -> Both:
     forward = compose(packet, datapath)
     if isinstance(forward, Refusal) or not forward.connections:
         return Both(forward, None)
-    back = answer(forward)
+    back = answer(forward, packet)
     return Both(forward, None if back is None else compose(back, datapath))
 
 
-def answer(entry: IntegratedEntry) -> Packet | None:
-    """Return a packet that answers those of an entry, at the port where these leave.
+def answer(entry: IntegratedEntry, packet: Packet) -> Packet | None:
+    """Return a packet that answers one of an entry's, at the port where this leaves.
 
-    None: they are dropped.
+    It has the tag that this leaves with.  None: this is dropped.
     """
     moved, last = entry.transposition, entry.connections[-1]
     connection = last.connection
     inner = tuple_fields(connection.original if last.reply else connection.reply)
+    inner |= _tag(moved, packet.headers[-1])
     if moved.output is None:
         return None
     if moved.push is None:
@@ -83,6 +84,15 @@ def answer(entry: IntegratedEntry) -> Packet | None:
         return Packet(in_port=moved.output, headers=(turned, inner))
     tunnel = {name: value for name, value in turned.items() if name.startswith("tunnel.")}
     return Packet(in_port=moved.output, headers=(inner,), tunnel=tunnel)
+
+
+def _tag(moved: Transposition, header: Mapping[str, int]) -> dict[str, int]:
+    """Return the VLAN tag that a packet leaves with, as far as it is known."""
+    if moved.push_vlan is not None:
+        return {**moved.push_vlan, "vlan.cfi": 1}
+    if moved.pop_vlan:
+        return {"vlan.tpid": 0}
+    return {name: value for name, value in header.items() if name.startswith("vlan.")}
 
 
 def tuple_fields(packet: Tuple) -> dict[str, int]:

@@ -17,6 +17,13 @@ Mask = tuple[tuple[str, int], ...]
 Bucket = tuple[int, str]
 """Recirculation and port."""
 
+TUNNEL_TOS = Part("tunnel.tos", 0, 0xFF)
+"""What a megaflow of a tunnel's packets matches on too, where its dump says no other.
+
+Open vSwitch has megaflows of their own for each TOS outside (ECN: RFC 6040); a dump leaves out 0.
+Seen with 3.1.
+"""
+
 EVERY = ""
 """The port of megaflows that match on none."""
 
@@ -29,6 +36,8 @@ class Rule:
     def __init__(self, megaflow: Megaflow) -> None:
         """Take the match of a megaflow apart."""
         match = megaflow.match
+        if any(part.mask for name, part in match.items() if name.startswith("tunnel.")):
+            match.setdefault(TUNNEL_TOS.name, TUNNEL_TOS)
         recirculation = match.pop("recirc_id", None)
         self.recirculation = 0 if recirculation is None else recirculation.value
         self.megaflow = megaflow

@@ -9,12 +9,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from virtboost.errors import InputError, TransportError
-from virtboost.flow.abi import Control, Entry, Key, State
+from virtboost.flow.abi import Candidate, Control, Entry, Key, State
 from virtboost.flow.clsact import Filter, filtered, remove_left
 from virtboost.flow.needs import LEAST, lacking, with_a_clock
 
@@ -27,8 +27,53 @@ LIBRARY = "libbpf.so.1"
 """Of libbpf 1.0 and later, by the name that the linker knows."""
 
 
+MISSES_LEAST = 16_384
+"""Keys whose misses are counted: an LRU of fewer forgets them before they are candidates."""
+
+FOREVER_NS = 2**64 - 1
+"""A lease without an end."""
+
+
 class NotLoaded(TransportError):
     """The kernel did not take the data plane."""
+
+
+_TOLD = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+"""``ring_buffer_sample_fn``."""
+
+
+class Candidates:
+    """Keys that the data plane tells of because their packets find no entry."""
+
+    def __init__(self, library: ctypes.CDLL, descriptor: int) -> None:
+        """Map the ring of a map.
+
+        Raises:
+            NotLoaded: The kernel refused.
+        """
+        self._library = library
+        self._found: list[Candidate] = []
+        self._call = _TOLD(self._take)
+        library.ring_buffer__new.restype = ctypes.c_void_p
+        self._ring = ctypes.c_void_p(library.ring_buffer__new(descriptor, self._call, None, None))
+        if not self._ring:
+            raise NotLoaded("local", "map candidates: its ring cannot be mapped")
+        self.descriptor = int(library.ring_buffer__epoll_fd(self._ring))
+        """Can be polled for them."""
+
+    def _take(self, _: object, data: int, size: int) -> int:
+        self._found.append(Candidate.from_buffer_copy(ctypes.string_at(data, size)))
+        return 0
+
+    def take(self) -> list[Candidate]:
+        """Return those since the last call, oldest first."""
+        self._library.ring_buffer__consume(self._ring)
+        found, self._found = self._found, []
+        return found
+
+    def close(self) -> None:
+        """Give the ring back."""
+        self._library.ring_buffer__free(self._ring)
 
 
 def libbpf() -> ctypes.CDLL:
@@ -71,6 +116,7 @@ class DataPlane:
         self._hook = hook
         self._links: list[int] = []
         self._filters: list[Filter] = []
+        self._maps: dict[str, int] = {}
         self._library = libbpf()
         self._object = ctypes.c_void_p(self._library.bpf_object__open(str(path).encode()))
         if not self._object:
@@ -82,9 +128,9 @@ class DataPlane:
             raise
 
     def _load(self, size: int) -> None:
-        for name in ("flows", "states"):
-            pointer = self._find("map", name)
-            self._library.bpf_map__set_max_entries(pointer, size)
+        sizes = {"flows": size, "states": size, "misses": max(2 * size, MISSES_LEAST)}
+        for name, room in sizes.items():
+            self._library.bpf_map__set_max_entries(self._find("map", name), room)
         program = self._find("program", f"flow_{self._hook}")
         with_a_clock(self._library, program)
         status = self._library.bpf_object__load(self._object)
@@ -92,8 +138,9 @@ class DataPlane:
             raise NotLoaded("local", f"{self._hook}: {self._why(status)}")
         self.cpus = self._library.libbpf_num_possible_cpus()
         self.program = self._library.bpf_program__fd(program)
-        names = ("flows", "control", "states", "passes")
+        names = ("flows", "control", "states", "passes", "misses", "candidates")
         self._maps = {name: self._descriptor(name) for name in names}
+        self.candidates = Candidates(self._library, self._maps["candidates"])
 
     def _why(self, status: int) -> str:
         """Return why the kernel refused it."""
@@ -157,14 +204,21 @@ class DataPlane:
     def _filter(self, ifindex: int) -> None:
         self._filters.append(Filter(self._library, self.program, ifindex))
 
-    def close(self) -> None:
-        """Detach it everywhere, and give programs and maps back."""
+    def detach(self) -> None:
+        """Take it away from every device; what it counted stays."""
         for link in self._links:
             os.close(link)
         for each in self._filters:
             each.close()
         self._links.clear()
         self._filters.clear()
+
+    def close(self) -> None:
+        """Detach it everywhere, and give programs and maps back."""
+        self.detach()
+        if self._maps:
+            self.candidates.close()
+        self._maps = {}
         self._library.bpf_object__close(self._object)
         self._object = ctypes.c_void_p()
 
@@ -180,9 +234,12 @@ class DataPlane:
         """Take an entry out, if it is there."""
         self._library.bpf_map_delete_elem(self._maps["flows"], ctypes.byref(key))
 
-    def control(self, *, epoch: int, clock_ns: int = 0) -> None:
-        """Set the epoch: entries of another are passed by from the next packet on."""
-        self._update("control", ctypes.c_uint32(0), Control(epoch, clock_ns))
+    def control(self, *, epoch: int, lease_ns: int = FOREVER_NS, clock_ns: int = 0) -> None:
+        """Set the epoch: entries of another are passed by from the next packet on.
+
+        So is every entry from ``lease_ns`` of CLOCK_MONOTONIC on.
+        """
+        self._update("control", ctypes.c_uint32(0), Control(epoch, lease_ns, clock_ns))
 
     def clear(self, slot: int) -> None:
         """Make a state new, before an entry uses it."""
@@ -193,6 +250,23 @@ class DataPlane:
         found = State()
         self._lookup("states", slot, found)
         return found
+
+    def states(self, count: int) -> Sequence[State]:
+        """Return the states of the slots below ``count``, at least 1, in one call."""
+        found = (State * count)()
+        slots, last = (ctypes.c_uint32 * count)(), ctypes.c_uint32()
+        read = ctypes.c_uint32(count)
+        status = self._library.bpf_map_lookup_batch(
+            self._maps["states"], None, ctypes.byref(last), slots, found, ctypes.byref(read), None
+        )
+        if status not in (0, -errno.ENOENT):  # that is the end of the map
+            word = errno.errorcode.get(-status, str(status))
+            raise NotLoaded("local", f"map states: cannot be read: {word}")
+        return list(found)
+
+    def forget(self, key: Key) -> None:
+        """Count the packets of a key that finds no entry anew."""
+        self._library.bpf_map_delete_elem(self._maps["misses"], ctypes.byref(key))
 
     def passes(self) -> Iterator[tuple[int, int]]:
         """Yield reasons of ``abi.PASSES`` that occurred, with packets of all CPUs."""

@@ -179,6 +179,16 @@ class OvsOtherConfig(_Kind, frozen=True, kw_only=True):
     value: str | None
 
 
+class OvsTcpWindowCheck(_Kind, frozen=True, kw_only=True):
+    """Have conntrack of an ovs-vswitchd hold segments of TCP against their window, or not."""
+
+    folder: str
+    """Its run folder: ``/run/openvswitch``."""
+    datapath: str
+    """``netdev@ovs-netdev``."""
+    enabled: bool
+
+
 class FileEdit(_Kind, frozen=True, kw_only=True):
     """Replace a configuration file, found with ``before`` in it, by ``after``."""
 
@@ -210,5 +220,6 @@ Change = (
     | GuestTopologyEdit
     | ContainerUpdate
     | OvsOtherConfig
+    | OvsTcpWindowCheck
     | FileEdit
 )

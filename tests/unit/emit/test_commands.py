@@ -23,6 +23,7 @@ CPUS = CpuSet({0, 1, 2, 8})
         (change.ContainerUpdate(engine="podman", container="web", cpuset=CPUS, node_ids=(0, 1)), ["podman update --cpuset-cpus 0-2,8 --cpuset-mems 0,1 web"]),
         (change.OvsOtherConfig(key="pmd-cpu-mask", value="0x3"), ["ovs-vsctl set Open_vSwitch . other_config:pmd-cpu-mask=0x3"]),
         (change.OvsOtherConfig(key="pmd-cpu-mask", value=None), ["ovs-vsctl remove Open_vSwitch . other_config pmd-cpu-mask"]),
+        (change.OvsTcpWindowCheck(folder="/run/a b", datapath="netdev@x", enabled=False), ["OVS_RUNDIR='/run/a b' ovs-appctl dpctl/ct-disable-tcp-seq-chk netdev@x"]),
         (change.KernelArgument(name="isolcpus", value="4-7"), ["grubby --update-kernel=ALL --args='isolcpus=4-7'"]),
         (change.KernelArgument(name="isolcpus", value=None), ["grubby --update-kernel=ALL --remove-args='isolcpus'"]),
     ],
@@ -61,6 +62,7 @@ EXAMPLES: dict[type, change.Change] = {
         change.GuestTopologyEdit(guest="a", sockets=1, dies=1, clusters=2, cores=4, threads=1),
         change.ContainerUpdate(engine="docker", container="a", memory_bytes=1 << 30),
         change.OvsOtherConfig(key="a", value="b"),
+        change.OvsTcpWindowCheck(folder="/run/a", datapath="netdev@a", enabled=True),
         change.FileEdit(path="/etc/a", before=None, after="b"),
     )
 }

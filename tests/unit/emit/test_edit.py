@@ -15,6 +15,7 @@ from virtboost.model.change import (
     NicChannels,
     NicSteering,
     OvsOtherConfig,
+    OvsTcpWindowCheck,
     ServiceState,
     Sysctl,
 )
@@ -42,6 +43,8 @@ ONE = CpuSet({1})
         ModuleParameter(module="kvm", name="a", value="1\ninstall kvm reboot"),
         OvsOtherConfig(key="a=b", value="1"),
         OvsOtherConfig(key="a", value='1"; reboot'),
+        OvsTcpWindowCheck(folder="/run/../etc", datapath="netdev@a", enabled=True),
+        OvsTcpWindowCheck(folder="/run", datapath="$(reboot)", enabled=True),
         FileEdit(path="/etc/shadow", before="", after=""),
         FileEdit(path="/etc/sysctl.d/../shadow.conf", before="", after=""),
         FileEdit(path="/etc/cron.d/x", before=None, after="* * * * * root reboot"),

@@ -17,13 +17,13 @@ from virtboost.flow.dataplane import DataPlane, NotLoaded
 
 STRUCTURES = {
     "flow_key": abi.Key, "flow_headers": abi.Headers, "flow_entry": abi.Entry,
-    "flow_control": abi.Control, "flow_state": abi.State,
+    "flow_control": abi.Control, "flow_state": abi.State, "flow_candidate": abi.Candidate,
 }  # fmt: skip
 
 NUMBERS = {
     "FLOW_TUNNELLED": abi.TUNNELLED, "FLOW_TAGGED": abi.TAGGED, "FLOW_VXLAN_PORT": abi.VXLAN_PORT,
     "FLOW_POP_TAG": abi.POP_TAG, "FLOW_PUSH_TAG": abi.PUSH_TAG,
-    "FLOW_DROP": abi.DROP, "FLOW_PUSH_MAX": abi.PUSH_MAX, "FLOW_PASS_COUNT": len(abi.PASSES) + 1,
+    "FLOW_DROP": abi.DROP, "FLOW_OBSERVE": abi.OBSERVE, "FLOW_PUSH_MAX": abi.PUSH_MAX, "FLOW_PASS_COUNT": len(abi.PASSES) + 1,
 }  # fmt: skip
 
 

@@ -165,3 +165,18 @@ def test_a_tunnel_in_a_tunnel_is_refused() -> None:
         19,
         "a second one: both outer headers would bear one name",
     )
+
+
+@pytest.mark.parametrize(("tos", "said"), [(0, ""), (2, "tos=0x2,")])
+def test_the_tos_of_a_tunnel_is_exact_where_a_dump_leaves_it_out(tos: int, said: str) -> None:
+    """Open vSwitch marks or drops what comes with ECN's CE outside (RFC 6040), by other megaflows."""
+    inner = "eth_type(0x0800),ipv4(src=10.0.0.1,dst=10.0.0.2,proto=6,tos=2,ttl=64,frag=no),tcp(src=1,dst=2),tcp_flags(ack)"
+    outer = "in_port(p0),eth_type(0x0800),ipv4(src=1.1.2.92,dst=1.1.2.88,proto=17,tos={},ttl=64,frag=no),udp(src=9,dst=4789),tunnel(tun_id=0x64,flags(+key))+ "
+    lines = (
+        f"recirc_id(0),in_port(p0),eth_type(0x0800),ipv4(dst=1.1.2.88,proto=17,frag=no),udp(dst=4789), {COUNTERS}, actions:tnl_pop(vx)",
+        f"recirc_id(0),tunnel(tun_id=0x64,src=1.1.2.92,dst=1.1.2.88,{said}ttl=64/0,flags(-df-csum+key)),in_port(vx),eth_type(0x0800),ipv4(frag=no), {COUNTERS}, actions:v1",
+    )
+    entry = compose(packet_of(outer.format(tos) + inner), Datapath(read_flows(lines, "dump")))
+    assert isinstance(entry, IntegratedEntry), entry
+    for other in (0, 1, 2, 3, 0xB8):
+        assert accepts(entry, packet_of(outer.format(other) + inner)) == (other == tos)

@@ -102,7 +102,7 @@ def test_ecn_goes_outside(inner: int, outer: int) -> None:
         (0, 0x02, False),
         (6, 0x02, True),
         (15, 0x01, False),
-        (15, 0x60, True),
+        (15, 0x60, False),
         (20, 0x00, True),
         (29, 0x01, False),
         (33, 0x01, False),
@@ -123,7 +123,7 @@ def test_ecn_goes_outside(inner: int, outer: int) -> None:
     ],
 )
 def test_what_comes_is_held_against_the_way(at: int, byte: int | None, wanted: bool) -> None:  # noqa: FBT001
-    """A frame with one byte that is another; whether Ethernet's source, DSCP and DF are is no matter."""
+    """A frame with one byte that is another; whether Ethernet's source and DF are is no matter."""
     entry = arriving(into())
     assert (entry.in_port, entry.transposition.pop, entry.transposition.output) == ("up0", 1, "v1")
     frame = ANSWERED if byte is None else ANSWERED[:at] + bytes((byte,)) + ANSWERED[at + 1 :]

@@ -59,6 +59,7 @@ struct flow_headers {
 #define FLOW_POP_TAG 1
 #define FLOW_PUSH_TAG 2
 #define FLOW_DROP 4
+#define FLOW_OBSERVE 8 /* count only: every packet passes */
 
 /* Bytes of the longest outer header: Ethernet, IPv6, UDP, VXLAN. */
 #define FLOW_PUSH_MAX 70
@@ -66,7 +67,7 @@ struct flow_headers {
 /* What is done to packets of a key, as long as epoch, lease, state and guards allow it. */
 struct flow_entry {
 	__u64 epoch; /* must be that of flow_control */
-	__u64 lease_ns; /* CLOCK_MONOTONIC when it ends */
+	__u64 lease_ns; /* CLOCK_MONOTONIC when it ends by itself */
 	struct flow_headers guard;
 	struct flow_headers guard_mask;
 	__u32 slot; /* its own in the map states */
@@ -91,12 +92,13 @@ struct flow_entry {
 	__u8 ttl_keep;
 	__u8 tag[4]; /* type and TCI that are put on */
 	__u8 push[FLOW_PUSH_MAX]; /* outer headers, the source port among them; lengths are 0 */
-	__u8 unused[4];
+	__u32 punt; /* where it is not flow_state.punted, the next packet passes */
 };
 
-/* One word for all: a new epoch ends every entry at once. */
+/* One element for all: a new epoch ends every entry at once, and so does the end of the lease. */
 struct flow_control {
 	__u64 epoch;
+	__u64 lease_ns; /* CLOCK_MONOTONIC when the last check of everything is too old */
 	__u64 clock_ns; /* of a build for tests: the time, unless it is 0 */
 };
 
@@ -107,7 +109,19 @@ struct flow_state {
 	__u64 used_ns; /* CLOCK_MONOTONIC of the last */
 	__u32 tcp_flags; /* of all, united */
 	__u32 closed; /* 1 since a FIN or RST of either direction */
+	__u32 punted; /* flow_entry.punt that a packet passed for */
+	__u32 unused;
 };
+
+/* A key whose packets find no entry: the first of some packet's headers, and how many there were. */
+struct flow_candidate {
+	struct flow_key key;
+	struct flow_headers seen;
+	__u64 packets;
+};
+
+/* Packets of a key without an entry when it is told first; then at every power of two. */
+#define FLOW_CANDIDATE_PACKETS 8
 
 /* Why a packet goes on to Open vSwitch; the index of the map passes. */
 enum flow_pass {
@@ -119,7 +133,7 @@ enum flow_pass {
 	FLOW_PASS_TTL = 6, /* TTL or hop limit of 1 or 0 */
 	FLOW_PASS_PROTOCOL = 7, /* neither TCP, UDP nor ICMP echo */
 	FLOW_PASS_TUNNEL = 8, /* a VXLAN header with other bits, or an outer UDP checksum */
-	FLOW_PASS_CHECKSUM = 9, /* of an IPv4 header, wrong */
+	FLOW_PASS_CHECKSUM = 9, /* of an IPv4 header, wrong; of UDP over IPv6, none */
 	FLOW_PASS_NO_ENTRY = 10,
 	FLOW_PASS_EPOCH = 11,
 	FLOW_PASS_LEASE = 12,
@@ -129,7 +143,9 @@ enum flow_pass {
 	FLOW_PASS_LENGTH = 16, /* longer than the MTU of where it would leave */
 	FLOW_PASS_SEGMENTS = 17, /* a GSO packet */
 	FLOW_PASS_ROOM = 18, /* no headroom for an outer header, or a tag to put on in TC */
-	FLOW_PASS_COUNT = 19,
+	FLOW_PASS_PUNT = 19, /* one now and then, which keeps what Open vSwitch knows alive */
+	FLOW_PASS_OBSERVED = 20, /* would have been taken */
+	FLOW_PASS_COUNT = 21,
 };
 
 #endif

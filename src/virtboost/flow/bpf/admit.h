@@ -59,9 +59,24 @@ static __always_inline int closing(const struct parsed *p, const struct flow_ent
 	return p->tcp_flags & (TCP_FIN_RST | TCP_SYN);
 }
 
+/* Tell whether this packet is the one that a new flow_entry.punt asks for.
+ *
+ * Atomic operations but addition would need a later kernel (5.18 on arm64): where two CPUs ask at once
+ * both packets pass, which does no harm.
+ */
+static __always_inline int punted(const struct flow_entry *entry, struct flow_state *state)
+{
+	volatile __u32 *last = &state->punted;
+
+	if (*last == entry->punt)
+		return 0;
+	*last = entry->punt;
+	return 1;
+}
+
 /* Return why an entry may not be carried out, or 0.  size is the frame's as it would leave. */
 static __always_inline int admit(const struct parsed *p, const struct flow_entry *entry,
-				 const struct flow_state *state, const struct flow_control *word,
+				 struct flow_state *state, const struct flow_control *word,
 				 __u64 now, __u32 size)
 {
 	if (closing(p, entry))
@@ -70,13 +85,13 @@ static __always_inline int admit(const struct parsed *p, const struct flow_entry
 		return FLOW_PASS_CLOSED;
 	if (entry->epoch != word->epoch)
 		return FLOW_PASS_EPOCH;
-	if (now >= entry->lease_ns)
+	if (now >= entry->lease_ns || now >= word->lease_ns)
 		return FLOW_PASS_LEASE;
 	if (!guarded(p, entry))
 		return FLOW_PASS_GUARD;
 	if (!(entry->changes & FLOW_DROP) && size > entry->mtu)
 		return FLOW_PASS_LENGTH;
-	return 0;
+	return punted(entry, state) ? FLOW_PASS_PUNT : 0;
 }
 
 static __always_inline void count_pass(__u32 reason)
@@ -85,6 +100,31 @@ static __always_inline void count_pass(__u32 reason)
 
 	if (packets)
 		++*packets;
+}
+
+/* Count a packet that has no entry; tell of its key now and then.  SYN, FIN and RST are no reason to. */
+static __always_inline void count_miss(const struct parsed *p)
+{
+	__u64 *packets = bpf_map_lookup_elem(&misses, &p->key), first = 1, count;
+	struct flow_candidate *told;
+
+	if (p->tcp_flags & (TCP_FIN_RST | TCP_SYN))
+		return;
+	if (!packets) {
+		bpf_map_update_elem(&misses, &p->key, &first, BPF_NOEXIST);
+		return;
+	}
+	__sync_fetch_and_add(packets, 1);
+	count = *(volatile __u64 *)packets; /* of two CPUs at once both may tell, or none until later */
+	if (count < FLOW_CANDIDATE_PACKETS || count & (count - 1))
+		return;
+	told = bpf_ringbuf_reserve(&candidates, sizeof(*told), 0);
+	if (!told)
+		return;
+	told->key = p->key;
+	told->seen = p->seen;
+	told->packets = count;
+	bpf_ringbuf_submit(told, 0);
 }
 
 static __always_inline void count_packet(const struct parsed *p, struct flow_state *state, __u64 now,

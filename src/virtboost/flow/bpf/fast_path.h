@@ -67,8 +67,10 @@ static __always_inline enum verdict fast_path(struct frame_context *ctx, __u32 p
 		goto pass;
 	entry = bpf_map_lookup_elem(&flows, &p.key);
 	reason = FLOW_PASS_NO_ENTRY;
-	if (!entry)
+	if (!entry) {
+		count_miss(&p);
 		goto pass;
+	}
 	state = bpf_map_lookup_elem(&states, &entry->slot);
 	if (!state)
 		goto pass;
@@ -76,6 +78,11 @@ static __always_inline enum verdict fast_path(struct frame_context *ctx, __u32 p
 	reason = admit(&p, entry, state, word, now, leaving_size(&p, entry, size));
 	if (reason)
 		goto pass;
+	if (entry->changes & FLOW_OBSERVE) {
+		count_packet(&p, state, now, size);
+		reason = FLOW_PASS_OBSERVED;
+		goto pass;
+	}
 	if (entry->changes & FLOW_DROP) {
 		count_packet(&p, state, now, size);
 		return VERDICT_DROP;

@@ -19,7 +19,7 @@ struct {
 	__type(value, struct flow_entry);
 } flows SEC(".maps");
 
-/* One word. */
+/* One element. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -42,5 +42,19 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } passes SEC(".maps");
+
+/* Packets of keys without an entry; the data plane fills it, and the least recent go. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct flow_key);
+	__type(value, __u64);
+} misses SEC(".maps");
+
+/* struct flow_candidate, for the control plane. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} candidates SEC(".maps");
 
 #endif

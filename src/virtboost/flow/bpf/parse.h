@@ -33,6 +33,7 @@ struct parsed {
 	__u32 popped; /* bytes of outer headers */
 	__u32 network_size; /* bytes from the inner IP header to the end of the frame */
 	__u8 tcp_flags;
+	__u8 unsummed; /* UDP without a checksum */
 };
 
 /* Read an Ethernet header with at most one tag.  Move *at behind it; return a reason or 0. */
@@ -125,6 +126,7 @@ static __always_inline int parse_udp(struct udphdr *udp, void *end, __u32 size, 
 	if ((void *)(udp + 1) > end || size < sizeof(*udp) || bpf_ntohs(udp->len) != size)
 		return FLOW_PASS_MALFORMED;
 	__builtin_memcpy(&p->key.source_port, udp, 4);
+	p->unsummed = !udp->check;
 	return 0;
 }
 
@@ -191,6 +193,7 @@ static __always_inline void take_outer(struct parsed *p, __u32 vni, __u32 popped
 	p->key.port = port;
 	p->key.vni = vni | FLOW_TUNNELLED;
 	p->popped = popped;
+	p->unsummed = 0;
 }
 
 /* Tell whether the headers that were read are those of VXLAN's port. */
@@ -221,6 +224,12 @@ static __always_inline int parse_tunnel(struct udphdr *udp, void *end, __u32 out
 	return parse_network(at, end, size, p);
 }
 
+/* UDP over IPv6 has a checksum (RFC 8200); Open vSwitch calls it invalid without, but for a tunnel's. */
+static __always_inline int lacks_checksum(const struct parsed *p)
+{
+	return p->unsummed && p->key.eth_type == bpf_htons(ETH_P_IPV6);
+}
+
 /* Read a frame of size bytes, of which those before end can be read.
  *
  * p->key.port is set, all else is 0.  Returns a reason of enum flow_pass, or 0.
@@ -236,8 +245,10 @@ static __always_inline int parse(void *data, void *end, __u32 size, struct parse
 	if (reason)
 		return reason;
 	reason = parse_network(network, end, size - sizeof(struct ethhdr) - (p->key.tag ? 4 : 0), p);
-	if (reason || !is_vxlan(p))
+	if (reason)
 		return reason;
+	if (!is_vxlan(p))
+		return lacks_checksum(p) ? FLOW_PASS_CHECKSUM : 0;
 	if (p->key.eth_type == bpf_htons(ETH_P_IP)) {
 		udp = network + sizeof(struct iphdr);
 		outer = sizeof(struct ethhdr) + sizeof(struct iphdr) + 16;
@@ -247,7 +258,10 @@ static __always_inline int parse(void *data, void *end, __u32 size, struct parse
 	}
 	if ((void *)(udp + 1) > end)
 		return FLOW_PASS_MALFORMED;
-	return parse_tunnel(udp, end, outer, size, p);
+	reason = parse_tunnel(udp, end, outer, size, p);
+	if (reason)
+		return reason;
+	return lacks_checksum(p) ? FLOW_PASS_CHECKSUM : 0;
 }
 
 #endif
