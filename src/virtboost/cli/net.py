@@ -28,7 +28,7 @@ NO_DESIGN = 1
 
 
 DIFFERS = 1
-"""Exit status where a network that was run is not as planned."""
+"""Exit status where a network that was run is not as planned, or the run does not count."""
 
 
 class Break(StrEnum):
@@ -149,7 +149,7 @@ def emulate(
     """Run a network really, small: BIRD, kernel routes and packets, in namespaces of its own.
 
     Needs root. What is measured stands beside what the plan says. Exit status 1: something is not
-    as planned.
+    as planned, or the machine was too busy for the times to count.
     """
     from virtboost.cli.output import print_document
     from virtboost.cli.userfile import write_document
@@ -168,7 +168,7 @@ def emulate(
     if output is not None:
         write_document(output, found)
     print_document(found, lambda width: emulation_lines(found, width), json=json)
-    return DIFFERS if found.problems else 0
+    return DIFFERS if found.problems or found.rejected else 0
 
 
 def template(

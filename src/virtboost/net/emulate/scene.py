@@ -74,7 +74,10 @@ class Scene(Struct, frozen=True, kw_only=True):
     """Seconds that pods are out of reach while their node's daemon restarts."""
     faults: tuple[Fault, ...]
     patience_s: float = 300
-    """How long routes may take to be everywhere, and sessions and paths after them."""
+    """How long routes may take to be everywhere."""
+    stalled_s: float = 90
+    """How long nothing may happen meanwhile, and until sessions and paths are as expected after
+    it: longer than BIRD waits after an error as planned (``error wait time``)."""
 
 
 def scene(
