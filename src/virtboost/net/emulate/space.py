@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,13 +98,13 @@ def _hub(scene: Scene) -> Iterator[str]:
     yield "link add br0 type bridge mcast_snooping 0"
     yield "link set br0 up"
     for place in range(len(scene.speakers)):
-        far = f"peer name eth0 address {_mac(place)} mtu {scene.mtu} netns {name(place)}"
+        far = f"peer name eth0 address {hardware_address(place)} mtu {scene.mtu} netns {name(place)}"
         yield f"link add {port(place)} mtu {scene.mtu} type veth {far}"
         yield f"link set {port(place)} master br0 up"
 
 
 def _furnish(scene: Scene, place: int) -> None:
-    _batch(("-n", name(place)), _node(scene, place, scene.speakers[place]))
+    batch(place, _node(scene, place, scene.speakers[place]))
 
 
 def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
@@ -117,14 +117,24 @@ def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
         yield f"route add local {block} dev lo"
     for other, speaker in enumerate(scene.speakers):
         if other != place:
-            yield f"neigh add {speaker.address} lladdr {_mac(other)} dev eth0 nud permanent"
+            yield f"neigh add {speaker.address} lladdr {hardware_address(other)} dev eth0 nud permanent"
 
 
-def _mac(place: int) -> str:
+def hardware_address(place: int) -> str:
+    """Return the address of a speaker's link."""
     return f"02:00:00:00:{place >> 8:02x}:{place & 255:02x}"
 
 
-def _batch(options: Sequence[str], lines: Iterator[str] | list[str]) -> None:
+def batch(place: int, lines: Iterable[str]) -> None:
+    """Have ``ip`` carry lines out in a speaker's namespace.
+
+    Raises:
+        SpaceError: It refuses one.
+    """
+    _batch(("-n", name(place)), lines)
+
+
+def _batch(options: Sequence[str], lines: Iterable[str]) -> None:
     _run(("ip", *options, "-batch", "-"), "".join(f"{line}\n" for line in lines))
 
 
