@@ -106,6 +106,11 @@ def _paths(scale: Scale, peers: int) -> int:
     return scale.blocks_per_node + peers * (scale.routes - scale.blocks_per_node)
 
 
+def _memory(scale: Scale, peers: int, paths: float) -> Figure:
+    """Return the memory of a BIRD; the paths of a node's blocks have the same attributes."""
+    return law.bird_memory(peers, paths, paths / scale.blocks_per_node)
+
+
 def _scans(scale: Scale) -> Figure:
     return law.SCAN_CPU * (scale.routes / law.SCAN_S)
 
@@ -158,7 +163,7 @@ MESH = COMMON | {
     "rib_paths": lambda s: exact(s.routes),
     "next_hops": lambda _: exact(1),
     "join_messages": lambda s: exact(s.nodes - 1),
-    "node_memory": lambda s: law.bird_memory(s.nodes - 1, s.routes) + _kernel(s) + IDLE,
+    "node_memory": lambda s: _memory(s, s.nodes - 1, s.routes) + _kernel(s) + IDLE,
     "node_cpu": _scans,
     "central_memory": lambda _: NOTHING,
     "central_cpu": lambda _: NOTHING,
@@ -176,10 +181,10 @@ FLAT = COMMON | {
     "next_hops": lambda s: exact(flat_reflectors(s)),
     "join_messages": lambda s: exact(flat_reflectors(s) * (s.nodes - 1)),
     "node_memory": lambda s: (
-        law.bird_memory(flat_reflectors(s), _paths(s, flat_reflectors(s))) + _kernel(s) + IDLE
+        _memory(s, flat_reflectors(s), _paths(s, flat_reflectors(s))) + _kernel(s) + IDLE
     ),
     "node_cpu": _scans,
-    "central_memory": lambda s: law.reflector_memory(s.nodes - 1, s.routes),
+    "central_memory": lambda s: _memory(s, s.nodes - 1, s.routes),
     "central_cpu": lambda s: (
         law.REFLECT_CPU * ((s.nodes - 1) * s.routes) + law.session_cpu(s.nodes - 1)
     ),
@@ -195,9 +200,9 @@ GROUPED = COMMON | {
     "added_paths": _added_paths,
     "next_hops": lambda _: exact(PAIR),
     "join_messages": _grouped_messages,
-    "node_memory": lambda s: law.bird_memory(PAIR, _paths(s, PAIR)) + _kernel(s) + IDLE,
+    "node_memory": lambda s: _memory(s, PAIR, _paths(s, PAIR)) + _kernel(s) + IDLE,
     "node_cpu": _scans,
-    "central_memory": lambda s: law.reflector_memory(_reflector_peers(s), _reflector_paths(s)),
+    "central_memory": lambda s: _memory(s, _reflector_peers(s), _reflector_paths(s)),
     "central_cpu": lambda s: (
         law.REFLECT_CPU * (_reflector_peers(s) * s.routes) + law.session_cpu(_reflector_peers(s))
     ),
@@ -209,7 +214,7 @@ TO_SWITCHES = COMMON | {
     "sessions_per_node": lambda _: exact(PAIR),
     "rib_paths": lambda s: exact(_paths(s, PAIR)),
     "next_hops": lambda _: exact(PAIR),
-    "node_memory": lambda s: law.bird_memory(PAIR, _paths(s, PAIR)) + _kernel(s) + IDLE,
+    "node_memory": lambda s: _memory(s, PAIR, _paths(s, PAIR)) + _kernel(s) + IDLE,
     "node_cpu": _scans,
     "central_memory": lambda _: NOTHING,
     "central_cpu": lambda _: NOTHING,

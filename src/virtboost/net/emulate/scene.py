@@ -224,11 +224,12 @@ def _expected(layout: Layout, reflecting: int, software: Software) -> dict[str, 
         "sessions_per_node": forms["sessions_per_node"](scale),
         "rib_paths": exact(paths),
         "fib_routes": exact(forms["fib_routes"](scale).value - missing),
-        "bird_memory": law.bird_memory(sessions, paths),
+        "bird_memory": law.bird_memory(sessions, paths, paths / scale.blocks_per_node),
     }
     if reflecting:
         found["sessions_per_reflector"] = forms["sessions_per_reflector"](scale)
     if reflecting and software == "bird":
-        clients = forms["sessions_per_reflector"](scale)
-        found["reflector_memory"] = law.reflector_memory(clients.value, scale.routes - missing)
+        clients, held = forms["sessions_per_reflector"](scale).value, scale.routes - missing
+        memory = law.bird_memory(clients, held, held / scale.blocks_per_node)
+        found["reflector_memory"] = memory
     return found

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from virtboost.net.emulate.scene import Scene, Speaker
 
-SPACES = Path("/run/netns")
+RUN = Path("/run")
+
+SPACES = RUN / "netns"
 
 CLONE_NEWNET = 0x40000000
 """``linux/sched.h``."""
@@ -32,7 +34,7 @@ def build(scene: Scene) -> None:
     Raises:
         SpaceError: The kernel refuses.
     """
-    _run(("mount", "-t", "tmpfs", "none", str(SPACES.parent)))
+    own_run()
     SPACES.mkdir()
     _batch((), [f"netns add {name(place)}" for place in range(len(scene.speakers))])
     for place in range(len(scene.speakers)):
@@ -42,6 +44,15 @@ def build(scene: Scene) -> None:
     _batch((), _hub(scene))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda place: _furnish(scene, place), range(len(scene.speakers))))
+
+
+def own_run() -> None:
+    """Have an empty ``/run`` that only this process's mount namespace sees.
+
+    Raises:
+        SpaceError: The kernel refuses.
+    """
+    _run(("mount", "-t", "tmpfs", "none", str(RUN)))
 
 
 def name(place: int) -> str:
@@ -98,7 +109,9 @@ def _hub(scene: Scene) -> Iterator[str]:
     yield "link add br0 type bridge mcast_snooping 0"
     yield "link set br0 up"
     for place in range(len(scene.speakers)):
-        far = f"peer name eth0 address {hardware_address(place)} mtu {scene.mtu} netns {name(place)}"
+        far = (
+            f"peer name eth0 address {_hardware_address(place)} mtu {scene.mtu} netns {name(place)}"
+        )
         yield f"link add {port(place)} mtu {scene.mtu} type veth {far}"
         yield f"link set {port(place)} master br0 up"
 
@@ -117,12 +130,16 @@ def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
         yield f"route add local {block} dev lo"
     for other, speaker in enumerate(scene.speakers):
         if other != place:
-            yield f"neigh add {speaker.address} lladdr {hardware_address(other)} dev eth0 nud permanent"
+            yield neighbour(speaker.address, other)
 
 
-def hardware_address(place: int) -> str:
-    """Return the address of a speaker's link."""
+def _hardware_address(place: int) -> str:
     return f"02:00:00:00:{place >> 8:02x}:{place & 255:02x}"
+
+
+def neighbour(address: str, place: int) -> str:
+    """Return the line that says behind which speaker's link an address is."""
+    return f"neigh add {address} lladdr {_hardware_address(place)} dev eth0 nud permanent"
 
 
 def batch(place: int, lines: Iterable[str]) -> None:

@@ -1,1 +1,1 @@
-"""What the figures of a network are worth on this machine: measured small, fitted, predicted, run."""
+"""What a network's figures are worth on this machine: measured small, fitted, predicted, run."""

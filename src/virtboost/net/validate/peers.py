@@ -80,7 +80,7 @@ class Peer(asyncio.Protocol):
         assert self._transport is not None
         self._transport.write(speech.message(speech.KEEPALIVE))
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:
         """Remember it."""
         if not self.lost.done():
             self.lost.set_result(None)

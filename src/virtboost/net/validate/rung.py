@@ -60,7 +60,7 @@ class SpeakerRun(Struct, frozen=True, kw_only=True, tag="speaker"):
     done_s: float
     cpu_s: float
     memory_bytes: float
-    """Its own, and its share of what other processes have too."""
+    """Its own: no pages of files."""
     routes_sent: int
     messages_sent: int
     """With routes, to all peers."""
@@ -117,16 +117,14 @@ def routes_expected(rung: SpeakerRung) -> int:
 
 
 def configuration(rung: SpeakerRung) -> str:
-    """Return the speaker's configuration, as a plan for so many nodes has it, with BIRD's timers."""
+    """Return the speaker's configuration, as a plan has it but for the timers."""
     layout, own = _layout(rung), str(speaker_address())
     if rung.role == "reflector":
         return bird.reflector(
             layout, Reflector(address=own, cluster_id=cluster_id(1), group=0, peers=())
         )
     addresses = (own, *(str(peer_address(place)) for place in range(rung.peers)))
-    return bird.mesh(layout, own, addresses).replace(
-        'include "own.conf";', f"define OWN = {own};"
-    )
+    return bird.mesh(layout, own, addresses).replace('include "own.conf";', f"define OWN = {own};")
 
 
 def _layout(rung: SpeakerRung) -> Layout:
@@ -134,11 +132,15 @@ def _layout(rung: SpeakerRung) -> Layout:
         nodes=(NodeGroup(count=rung.peers + 1),),
         pods_per_node=30,
         fabric=Fabric(kind="l2"),
-        addresses=Addresses(pods=(str(PODS),), nodes=str(NODES), services="192.168.0.0/24", block=BLOCK),
+        addresses=Addresses(
+            pods=(str(PODS),), nodes=str(NODES), services="192.168.0.0/24", block=BLOCK
+        ),
     )
     design = _design("calico-mesh" if rung.role == "node" else "calico-reflectors")
     scale = scale_of(network)
-    return Layout(design=design, network=network, scale=scale, mtu=mtu(design, network), detection=None)
+    return Layout(
+        design=design, network=network, scale=scale, mtu=mtu(design, network), detection=None
+    )
 
 
 def _design(name: str) -> Design:

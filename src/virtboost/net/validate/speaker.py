@@ -63,20 +63,16 @@ def _build(rung: SpeakerRung) -> Speaker:
             faults=(),
         )
     )
-    link = space.hardware_address(PEERS)
     others = addresses[1:]
     space.batch(PEERS, [f"address add {each}/{prefix} dev eth0" for each in others])
-    space.batch(
-        TESTED, [f"neigh add {each} lladdr {link} dev eth0 nud permanent" for each in others]
-    )
+    space.batch(TESTED, [space.neighbour(each, PEERS) for each in others])
     return tested
 
 
 async def _climb(rung: SpeakerRung, bird: Bird) -> SpeakerRun:
     blocks = ladder.peer_blocks(rung)
     owns = [
-        Own(address=ladder.peer_address(place), blocks=blocks[place])
-        for place in range(rung.peers)
+        Own(address=ladder.peer_address(place), blocks=blocks[place]) for place in range(rung.peers)
     ]
     farm = Farm(str(ladder.speaker_address()), AS_NUMBER, owns, PEERS)
     began = time.monotonic()
