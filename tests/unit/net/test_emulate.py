@@ -117,9 +117,16 @@ def test_messages_of_the_kernel() -> None:
 
 def test_a_run_on_a_busy_machine_is_rejected() -> None:
     def rejected(busy_ratio: float, harness_cpu_s: float, **lost: int) -> tuple[str, ...]:
-        cost = Cost(setup_s=1, daemon_cpu_s=8, harness_cpu_s=harness_cpu_s, busy_ratio=busy_ratio)
+        cost = Cost(
+            setup_s=1,
+            spawn_s=0,
+            daemon_cpu_s=8,
+            reflector_cpu_s=0,
+            harness_cpu_s=harness_cpu_s,
+            busy_ratio=busy_ratio,
+        )
         run = Emulation(
-            design="calico-mesh", nodes=2, reflectors=0, described_nodes=2, converged=spread([1]), measures={},
+            design="calico-mesh", nodes=2, reflectors=0, described_nodes=2, converged=spread([1]), measures={}, updates=0,
             reach=Reach(sent=2, arrived=2), faults=(), cost=cost, losses=Losses(**lost),
         )  # fmt: skip
         return judged(run).rejected

@@ -243,7 +243,7 @@ BIRD = [
 def test_memory_of_a_bird_is_in_its_interval(
     peers: int, paths: int, origins: int, kibibytes: int
 ) -> None:
-    found = law.bird_memory(peers, paths, origins)
+    found = law.PAGE.bird_memory(peers, paths, origins)
     assert holds(found, kibibytes << 10)
     assert found.tag == ("measured" if paths <= 10_000 and peers <= 2_000 else "extrapolated")
 
@@ -256,7 +256,7 @@ def test_memory_of_earlier_meshes_less_what_they_shared(
     nodes: int, routes: int, kilobytes: int
 ) -> None:
     """They were weighed with their share of files' pages: 4,100 kB, by the number of daemons."""
-    found = law.bird_memory(nodes - 1, nodes * routes, nodes)
+    found = law.PAGE.bird_memory(nodes - 1, nodes * routes, nodes)
     assert holds(found, (kilobytes - 4_100 / nodes) * 1024)
 
 
@@ -271,13 +271,13 @@ def test_a_restart_in_a_large_mesh_is_in_its_interval() -> None:
 )
 def test_sessions_come_up_as_measured(peers: int, seconds: float, cpu: float) -> None:
     assert law.sessions_up(peers).value == pytest.approx(seconds)
-    assert law.session_cpu(peers).value == pytest.approx(cpu)
+    assert law.PAGE.session_cpu(peers).value == pytest.approx(cpu)
 
 
 @given(st.integers(1, 5_000))
 def test_more_peers_never_take_less(peers: int) -> None:
     assert law.sessions_up(peers + 1).value >= law.sessions_up(peers).value
-    assert law.session_cpu(peers + 1).value > law.session_cpu(peers).value
+    assert law.PAGE.session_cpu(peers + 1).value > law.PAGE.session_cpu(peers).value
 
 
 def test_sessions_beyond_a_thousand_have_no_known_end() -> None:
@@ -287,7 +287,7 @@ def test_sessions_beyond_a_thousand_have_no_known_end() -> None:
 def test_a_mesh_of_ten_thousand_has_the_memory_of_the_law() -> None:
     """22.6 kB for each of 9,999 peers, 85 bytes for each of 10,000 paths, 474 for each of as many
     origins, 770 kB: 232.3 MB."""
-    found = law.bird_memory(9_999, 10_000, 10_000)
+    found = law.PAGE.bird_memory(9_999, 10_000, 10_000)
     assert found.value == pytest.approx(232.337e6, rel=1e-4)
     assert found.tag == "extrapolated"
 

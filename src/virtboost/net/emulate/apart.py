@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, cast
 
 import msgspec
@@ -68,19 +68,50 @@ def require_root() -> None:
         raise InputError("an emulation makes network namespaces: only root can")
 
 
-def apart(stage: str, content: bytes, tell: Tell) -> bytes:
-    """Run a module in namespaces of its own, which are gone when this returns.
+class Apart:
+    """A module that runs in namespaces of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
+        """Take what ``begun`` started."""
+        self._process = process
+        self._errors = errors
+
+    def give(self, content: bytes) -> None:
+        """Give it what to run."""
+        given = cast("IO[bytes]", self._process.stdin)
+        with contextlib.suppress(BrokenPipeError):
+            given.write(content)
+            given.close()
+
+    def result(self, tell: Tell) -> bytes:
+        """Wait for what comes of it, and return that as JSON.
+
+        Args:
+            tell: Takes a line on how far it is.
+
+        Raises:
+            TransportError: It failed.
+        """
+        for line in cast("IO[bytes]", self._process.stdout):
+            message = msgspec.json.decode(line, type=Message)
+            if isinstance(message, Said):
+                tell(message.text)
+            elif isinstance(message, Done):
+                return bytes(message.result)
+            else:
+                raise TransportError("emulation", message.problem)
+        self._errors.seek(0)
+        last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
+        raise TransportError("emulation", f"ended early: {''.join(last) or 'no message'}")
+
+
+@contextlib.contextmanager
+def begun(stage: str, content: bytes) -> Iterator[Apart]:
+    """Run a module in namespaces of its own, which are gone when this ends.
 
     Args:
         stage: The module, which calls ``serve``.
         content: What to run.
-        tell: Takes a line on how far it is.
-
-    Returns:
-        What came of it, as JSON.
-
-    Raises:
-        TransportError: It failed.
     """
     with (
         tempfile.TemporaryFile() as errors,
@@ -94,29 +125,17 @@ def apart(stage: str, content: bytes, tell: Tell) -> bytes:
         ) as process,
     ):
         try:
-            return _carry_on(process, content, tell, errors)
+            found = Apart(process, errors)
+            found.give(content)
+            yield found
         finally:
             process.kill()
 
 
-def _carry_on(
-    process: subprocess.Popen[bytes], content: bytes, tell: Tell, errors: IO[bytes]
-) -> bytes:
-    given, told = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
-    with contextlib.suppress(BrokenPipeError):
-        given.write(content)
-        given.close()
-    for line in told:
-        message = msgspec.json.decode(line, type=Message)
-        if isinstance(message, Said):
-            tell(message.text)
-        elif isinstance(message, Done):
-            return bytes(message.result)
-        else:
-            raise TransportError("emulation", message.problem)
-    errors.seek(0)
-    last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
-    raise TransportError("emulation", f"ended early: {''.join(last) or 'no message'}")
+def apart(stage: str, content: bytes, tell: Tell) -> bytes:
+    """Run a module to its end; see ``begun`` and ``Apart.result``."""
+    with begun(stage, content) as found:
+        return found.result(tell)
 
 
 def serve(work: Callable[[bytes, Tell], object]) -> None:

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from virtboost.errors import InputError
 from virtboost.net.emulate import bgpd
-from virtboost.net.emulate.apart import Tell, apart, require_root, search_path
+from virtboost.net.emulate.apart import Tell, begun, require_root, search_path
 from virtboost.net.emulate.outcome import Emulation, judged
 from virtboost.net.emulate.scene import Scene
 
 PROGRAMS = ("bird", "ip", "mount", "nsenter", "setpriv", "unshare")
+
+PACKAGES = (
+    dict.fromkeys(("mount", "nsenter", "setpriv", "unshare"), "util-linux")
+    | {"bird": "bird2", "ip": "iproute2", "etcd": "etcd-server"}
+    | dict.fromkeys((bgpd.PROGRAM, "vtysh"), "frr")
+    | dict.fromkeys(
+        ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl"),
+        "openvswitch-switch",
+    )
+)
+"""Debian's, by program."""
 
 STAGE = "virtboost.net.emulate.stage"
 
@@ -32,11 +46,25 @@ def emulate(scene: Scene, tell: Tell) -> Emulation:
         InputError: This machine cannot run it.
         TransportError: It failed.
     """
-    _require(scene, search_path())
+    (found,) = emulate_together((scene,), tell)
+    return found
+
+
+def emulate_together(scenes: Sequence[Scene], tell: Tell) -> list[Emulation]:
+    """Run scenes side by side; see ``emulate``."""
+    for scene in scenes:
+        _require(scene)
     full = _tables_full()
-    found = msgspec.json.decode(apart(STAGE, msgspec.json.encode(scene), tell), type=Emulation)
-    losses = msgspec.structs.replace(found.losses, neighbours=_tables_full() - full)
-    return judged(msgspec.structs.replace(found, losses=losses))
+    with ExitStack() as stack:
+        runs = [stack.enter_context(begun(STAGE, msgspec.json.encode(each))) for each in scenes]
+        results = [msgspec.json.decode(run.result(tell), type=Emulation) for run in runs]
+    full = _tables_full() - full
+    return [_finished(each, full) for each in results]
+
+
+def _finished(found: Emulation, tables_full: int) -> Emulation:
+    losses = structs.replace(found.losses, neighbours=tables_full)
+    return judged(structs.replace(found, losses=losses))
 
 
 def _tables_full() -> int:
@@ -51,17 +79,26 @@ def _tables_full() -> int:
     return sum(int(row[names.index("table_fulls")], 16) for row in rows)
 
 
-def _require(scene: Scene, path: str) -> None:
+def require_programs(*programs: str) -> None:
+    """Refuse where some are not installed.
+
+    Raises:
+        InputError: With those.
+    """
+    path = search_path()
+    missing = [program for program in programs if shutil.which(program, path=path) is None]
+    if missing:
+        packages = ", ".join(sorted({PACKAGES[program] for program in missing}))
+        raise InputError(f"not installed: {', '.join(missing)} (Debian: {packages})")
+
+
+def _require(scene: Scene) -> None:
     """Refuse before anything starts."""
     require_root()
     programs = list(PROGRAMS)
     if any(speaker.daemon == "frr" for speaker in scene.speakers):
         programs += [bgpd.PROGRAM, "vtysh"]
-    missing = [program for program in programs if shutil.which(program, path=path) is None]
-    if missing:
-        raise InputError(
-            f"not installed: {', '.join(missing)} (Debian: bird2, frr, iproute2, util-linux)"
-        )
+    require_programs(*programs)
     needed = (scene.expected["bird_memory"].high or 0) * len(scene.speakers)
     found = AVAILABLE.search(Path("/proc/meminfo").read_text())
     if found and needed > int(found[1]) << 10:

@@ -67,8 +67,12 @@ class Cost(Struct, frozen=True, kw_only=True):
 
     setup_s: float
     """Until namespaces and links were there, before any daemon."""
+    spawn_s: float
+    """From the start of one daemon to that of the next."""
     daemon_cpu_s: float
     """Of all daemons."""
+    reflector_cpu_s: float
+    """Of the busiest reflector; 0: there is none."""
     harness_cpu_s: float
     """Of what watched them."""
     busy_ratio: float
@@ -103,6 +107,8 @@ class FaultOutcome(Struct, frozen=True, kw_only=True):
     """Nodes that took the victim's routes out of their kernels."""
     noticed: Spread | None
     """After the fault; None: no node did."""
+    noticed_s: tuple[float, ...]
+    """Of each node that did."""
     repaired_s: float
     """When the fault was undone."""
     back: Spread | None
@@ -127,6 +133,8 @@ class Emulation(Struct, frozen=True, kw_only=True):
     converged: Spread | None
     """Seconds from the first daemon's start until a node had every route; None: not all had."""
     measures: dict[str, Measure]
+    updates: int
+    """Routes that BIRDs were told of, over all sessions, once all had all."""
     reach: Reach
     faults: tuple[FaultOutcome, ...]
     cost: Cost

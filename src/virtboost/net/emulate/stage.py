@@ -43,6 +43,7 @@ def run(scene: Scene, tell: Tell) -> Emulation:
     converged, cost = _converge(scene, daemons, watch, setup_s)
     tell("measuring")
     measures = _measure(scene, daemons, patience_s=scene.stalled_s if converged else 0)
+    updates = sum(each.updates() for each in daemons if isinstance(each, Bird))
     reach = ends.reach()
     lost = losses(range(len(daemons))).since(before)
     faults = []
@@ -56,6 +57,7 @@ def run(scene: Scene, tell: Tell) -> Emulation:
         described_nodes=scene.described_nodes,
         converged=converged,
         measures=measures,
+        updates=updates,
         reach=reach,
         faults=tuple(faults),
         cost=cost,
@@ -77,6 +79,7 @@ def _converge(
     busy, harness, began = _busy(), _harness_s(), time.monotonic()
     for each in daemons:
         each.start()
+    spawn_s = (time.monotonic() - began) / len(daemons)
     checked = watch.changed_at = began
     while not watch.complete and time.monotonic() < min(
         began + scene.patience_s, watch.changed_at + scene.stalled_s
@@ -86,10 +89,13 @@ def _converge(
             checked = time.monotonic()
             for each in daemons:
                 each.running()
+    reflecting = [each.cpu_s() for each in _by_role(daemons)[1]]
     worked, idle = (after - before for after, before in zip(_busy(), busy, strict=True))
     cost = Cost(
         setup_s=setup_s,
+        spawn_s=spawn_s,
         daemon_cpu_s=sum(each.cpu_s() for each in daemons),
+        reflector_cpu_s=max(reflecting, default=0),
         harness_cpu_s=_harness_s() - harness,
         busy_ratio=worked / max(1, worked + idle),
     )

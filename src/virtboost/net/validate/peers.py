@@ -22,9 +22,6 @@ AT_ONCE = 50
 RETRY_S = 0.2
 """After an attempt that was refused."""
 
-KEEP_S = 60
-"""Between keepalives."""
-
 
 class Own(Struct, frozen=True, kw_only=True):
     """What a peer is."""
@@ -62,7 +59,7 @@ class Peer(asyncio.Protocol):
         self._buffer += data
         for kind, body in speech.messages(self._buffer):
             if kind == speech.OPEN:
-                self.keep()
+                self._keep()
             elif kind == speech.UPDATE:
                 routes = speech.announced(body)
                 self.routes += routes
@@ -75,8 +72,7 @@ class Peer(asyncio.Protocol):
         self._transport.write(speech.announcement(self._own.address, self._own.blocks))
         self.up.set_result(None)
 
-    def keep(self) -> None:
-        """Say that it lives."""
+    def _keep(self) -> None:
         assert self._transport is not None
         self._transport.write(speech.message(speech.KEEPALIVE))
 

@@ -22,8 +22,6 @@ NODES, PODS = IPv4Network("172.16.0.0/16"), IPv4Network("10.0.0.0/8")
 
 BLOCK = 26
 
-MOST_PEERS = 10_000
-
 
 class SpeakerRung(Struct, frozen=True, kw_only=True, tag="speaker"):
     """A BIRD with synthetic peers."""

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-OPEN, UPDATE, NOTIFICATION, KEEPALIVE = 1, 2, 3, 4
+OPEN, UPDATE, KEEPALIVE = 1, 2, 4
 
 MARKER = b"\xff" * 16
 
