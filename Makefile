@@ -51,7 +51,7 @@ bench-flow: install
 	PYTHONPATH=tests $(BIN)/python -m bench flow fastpath
 
 bench-net: install
-	PYTHONPATH=tests $(BIN)/python -m bench net simulate
+	PYTHONPATH=tests $(BIN)/python -m bench net simulate validate
 
 bench-%: install
 	PYTHONPATH=tests $(BIN)/python -m bench $*
