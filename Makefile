@@ -56,7 +56,7 @@ bench-flow: install bpf
 	PYTHONPATH=tests $(BIN)/python -m bench flow fastpath endtoend changes growth
 
 bench-net: install
-	PYTHONPATH=tests $(BIN)/python -m bench net simulate
+	PYTHONPATH=tests $(BIN)/python -m bench net simulate validate
 
 bench-%: install
 	PYTHONPATH=tests $(BIN)/python -m bench $*

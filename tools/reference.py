@@ -31,13 +31,15 @@ from virtboost.model.fleet_plan import FleetPlan
 from virtboost.model.host import Host
 from virtboost.model.plan import Plan
 from virtboost.model.workload import Workload
-from virtboost.net import simulate
+from virtboost.net import simulate, validate
 from virtboost.net.description import Network
 from virtboost.net.drift import Drift
 from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.plan import NetPlan
 from virtboost.net.simulate.cost import Costs
 from virtboost.net.simulate.outcome import Study
+from virtboost.net.validate.calibration import Calibration
+from virtboost.net.validate.result import Validation
 from virtboost.prove.result import Experiment
 from virtboost.prove.spec import Spec
 
@@ -61,6 +63,8 @@ DOCUMENTS: dict[str, type] = {
     "net-emulation": Emulation,
     "net-simulation": Study,
     "net-costs": Costs,
+    "net-validation": Validation,
+    "net-calibration": Calibration,
     "prove": Spec,
     "experiment": Experiment,
     "workload": Workload,
@@ -92,6 +96,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("net", "plan"),
     ("net", "simulate"),
     ("net", "emulate"),
+    ("net", "validate"),
     ("net", "template"),
     ("net", "describe"),
     ("net", "drift"),
@@ -181,7 +186,7 @@ def _field_docstrings() -> dict[str, dict[str, str]]:
     documented: dict[str, dict[str, str]] = {}
     modules = [
         f"{package.__name__}.{info.name}"
-        for package in (model, net, simulate)
+        for package in (model, net, simulate, validate)
         for info in pkgutil.iter_modules(package.__path__)
     ]
     for name in (*modules, "virtboost.catalogue.site", "virtboost.catalogue.item"):

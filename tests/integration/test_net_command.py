@@ -18,6 +18,7 @@ def run(*argv: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
         "COLUMNS": str(columns),
         "PYTHONPATH": ":".join(sys.path),
         "PATH": "/usr/bin:/bin",
+        "XDG_STATE_HOME": "/nowhere",
     }
     return subprocess.run(
         [sys.executable, "-m", "virtboost", "net", *argv], capture_output=True, text=True, check=False, env=environment, timeout=60

@@ -17,6 +17,7 @@ def run(*argv: str, columns: int = 100) -> subprocess.CompletedProcess[str]:
         "COLUMNS": str(columns),
         "PYTHONPATH": ":".join(sys.path),
         "PATH": "/usr/bin:/bin",
+        "XDG_STATE_HOME": "/nowhere",
     }
     command = [sys.executable, "-m", "virtboost", "net", *argv]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)  # fmt: skip

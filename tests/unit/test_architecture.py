@@ -31,8 +31,12 @@ PURE = ("model", "catalogue", "check", "plan", "emit", "net", "scan", "report")
 """Packages whose functions give the same output for the same input."""
 
 NOT_PURE = {
-    f"net/emulate/{name}.py"
-    for name in ("bgpd", "bird", "daemon", "ends", "fault", "launch", "space", "stage", "watch")
+    f"net/{name}.py"
+    for package, names in {
+        "emulate": "apart bgpd bird daemon ends fault launch loss space stage watch",
+        "validate": "conduct datastore machine peers speaker stage switch",
+    }.items()
+    for name in (f"{package}/{each}" for each in names.split())
 }
 """Of these packages."""
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 
 import typer
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 application = functools.partial(
     typer.Typer,
@@ -23,6 +27,11 @@ def add_verb(group: typer.Typer, verb: Callable[..., int], name: str = "") -> No
 
     @functools.wraps(verb)
     def run(*args: object, **options: object) -> None:
-        raise typer.Exit(verb(*args, **options))
+        try:
+            status = verb(*args, **options)
+        except KeyboardInterrupt:
+            sys.stderr.write("virtboost: interrupted\n")
+            status = INTERRUPTED
+        raise typer.Exit(status)
 
     group.command(name or verb.__name__)(run)

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from virtboost import __version__
-from virtboost.cli.application import add_verb, application
+from virtboost.cli.application import INTERRUPTED, add_verb, application
 from virtboost.errors import VirtboostError
 
 VERBS = ("scan", "check", "plan", "density", "apply", "status", "undo", "prove", "flow", "net")
@@ -75,7 +75,7 @@ def main() -> None:
     except VirtboostError as error:
         sys.exit(_told(str(error), error.exit_status))
     except KeyboardInterrupt:
-        sys.exit(_told("interrupted", 130))
+        sys.exit(_told("interrupted", INTERRUPTED))
 
 
 def _told(message: str, status: int) -> int:

@@ -13,6 +13,7 @@ import typer
 from virtboost.cli.application import add_verb, application
 from virtboost.cli.hosts import AsJson
 from virtboost.cli.net_simulation import simulate
+from virtboost.cli.net_validation import validate
 from virtboost.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from virtboost.net.cluster import Cluster
     from virtboost.net.description import Network
+    from virtboost.net.law import Laws
     from virtboost.net.plan import NetPlan
 
 
@@ -28,7 +30,7 @@ NO_DESIGN = 1
 
 
 DIFFERS = 1
-"""Exit status where a network that was run is not as planned."""
+"""Exit status where a network that was run is not as planned, or the run does not count."""
 
 
 class Break(StrEnum):
@@ -109,13 +111,14 @@ def plan(
     from virtboost.report.net import plan_lines
 
     network = _read(description)
-    made = plan_network(network, design)
+    laws = _laws()
+    made = plan_network(network, design, laws)
     if write is not None:
         _write(write, network, made)
     if output is not None:
         write_document(output, made)
     if html is not None:
-        _draw(html, network, made)
+        _draw(html, network, made, laws)
     print_document(made, lambda width: plan_lines(made, verbose=verbose, width=width), json=json)
     return NO_DESIGN if made.recommendation is None else 0
 
@@ -149,7 +152,7 @@ def emulate(
     """Run a network really, small: BIRD, kernel routes and packets, in namespaces of its own.
 
     Needs root. What is measured stands beside what the plan says. Exit status 1: something is not
-    as planned.
+    as planned, or the machine was too busy for the times to count.
     """
     from virtboost.cli.output import print_document
     from virtboost.cli.userfile import write_document
@@ -168,7 +171,7 @@ def emulate(
     if output is not None:
         write_document(output, found)
     print_document(found, lambda width: emulation_lines(found, width), json=json)
-    return DIFFERS if found.problems else 0
+    return DIFFERS if found.problems or found.rejected else 0
 
 
 def template(
@@ -288,7 +291,16 @@ def _tell(line: str) -> None:
         sys.stderr.write(f"{line}\n")
 
 
-def _draw(path: Path, network: Network, made: NetPlan) -> None:
+def _laws() -> Laws:
+    from virtboost.cli.changes import state_folder
+    from virtboost.net.law import PAGE
+    from virtboost.net.validate.machine import kept
+
+    found = kept(state_folder())
+    return PAGE if found is None else found.laws
+
+
+def _draw(path: Path, network: Network, made: NetPlan, laws: Laws) -> None:
     from datetime import datetime
 
     from virtboost.cli.reports import NEEDS_JINJA, write_page
@@ -298,7 +310,7 @@ def _draw(path: Path, network: Network, made: NetPlan) -> None:
         from virtboost.report.net_page import SHOWN, plan_page
     except ImportError as error:
         raise InputError(NEEDS_JINJA) from error
-    drawn = curves(network, SHOWN)
+    drawn = curves(network, SHOWN, laws)
     write_page(path.resolve(), plan_page(made, network, drawn, made_at=datetime.now().astimezone()))
 
 
@@ -319,6 +331,7 @@ app = application()
 add_verb(app, plan)
 add_verb(app, simulate)
 add_verb(app, emulate)
+add_verb(app, validate)
 add_verb(app, template)
 add_verb(app, describe)
 add_verb(app, drift)

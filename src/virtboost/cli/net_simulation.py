@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from virtboost.net.simulate.cost import Costs
     from virtboost.net.simulate.outcome import Study
 
+CALIBRATION = '"virtboost.net-calibration/'
+"""In what ``net validate`` keeps, with costs in it."""
+
 MOST_RUNS = 10_000
 """Of a sweep; more is a slip."""
 
@@ -73,7 +76,10 @@ def simulate(
     ] = None,
     costs: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Costs of another machine: a calibration, YAML or JSON."),
+        typer.Option(
+            metavar="FILE",
+            help="Costs, or a calibration of net validate, in the place of this machine's.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -130,11 +136,21 @@ def _network(path: Path) -> Network:
 
 
 def _costs(path: Path | None) -> Costs:
+    """Return the costs of a file, or of this machine's calibration, or the default."""
+    from virtboost.cli.changes import state_folder
     from virtboost.cli.userfile import read_text
     from virtboost.model.userfile import from_yaml
     from virtboost.net.simulate.cost import Costs
+    from virtboost.net.validate.calibration import Calibration
+    from virtboost.net.validate.machine import kept
 
-    return Costs() if path is None else from_yaml(read_text(path), Costs, str(path))
+    if path is None:
+        found = kept(state_folder())
+        return Costs() if found is None else found.costs
+    text = read_text(path)
+    if CALIBRATION in text:
+        return from_yaml(text, Calibration, str(path)).costs
+    return from_yaml(text, Costs, str(path))
 
 
 def _design(network: Network, name: str | None) -> str:

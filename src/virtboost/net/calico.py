@@ -106,6 +106,16 @@ def _paths(scale: Scale, peers: int) -> int:
     return scale.blocks_per_node + peers * (scale.routes - scale.blocks_per_node)
 
 
+def _memory(scale: Scale, peers: int, paths: float) -> Figure:
+    """Return the memory of a BIRD; the paths of a node's blocks have the same attributes."""
+    return scale.laws.bird_memory(peers, paths, paths / scale.blocks_per_node)
+
+
+def _reflecting(scale: Scale, peers: int) -> Figure:
+    """Return the CPU seconds of a reflector that starts, for sessions and routes to all of them."""
+    return scale.laws.reflect_cpu * (peers * scale.routes) + scale.laws.session_cpu(peers)
+
+
 def _scans(scale: Scale) -> Figure:
     return law.SCAN_CPU * (scale.routes / law.SCAN_S)
 
@@ -134,7 +144,7 @@ IDLE = published(350e6, "infrabuilder")
 
 def _learning(scale: Scale, peers: int) -> Figure:
     """Return how long a restarted node takes to have every route, from each of its peers."""
-    return law.sessions_up(peers) + law.deliver_cpu(peers * scale.routes)
+    return law.sessions_up(peers) + scale.laws.deliver_cpu(peers * scale.routes)
 
 
 COMMON: dict[str, Form] = POLICIES | {
@@ -145,7 +155,7 @@ COMMON: dict[str, Form] = POLICIES | {
     "typhas": lambda s: exact(typhas(s)),
     "typha_connections": lambda s: exact(math.ceil(2 * s.nodes / typhas(s))),
     "watchers": lambda s: exact(typhas(s)),
-    "watch_cpu": lambda s: law.WATCH_CPU * (2 * s.pods_per_s * typhas(s)),
+    "watch_cpu": lambda s: s.laws.watch_cpu * (2 * s.pods_per_s * typhas(s)),
     "stream": lambda _: published(19.7, "infrabuilder"),
     "bpf_fill": ebpf.fill,
     "store_writes": store_writes,
@@ -158,11 +168,11 @@ MESH = COMMON | {
     "rib_paths": lambda s: exact(s.routes),
     "next_hops": lambda _: exact(1),
     "join_messages": lambda s: exact(s.nodes - 1),
-    "node_memory": lambda s: law.bird_memory(s.nodes - 1, s.routes) + _kernel(s) + IDLE,
+    "node_memory": lambda s: _memory(s, s.nodes - 1, s.routes) + _kernel(s) + IDLE,
     "node_cpu": _scans,
     "central_memory": lambda _: NOTHING,
     "central_cpu": lambda _: NOTHING,
-    "restart": lambda s: law.sessions_up(s.nodes - 1) + law.deliver_cpu(s.routes),
+    "restart": lambda s: law.sessions_up(s.nodes - 1) + s.laws.deliver_cpu(s.routes),
 }
 
 FLAT = COMMON | {
@@ -176,13 +186,11 @@ FLAT = COMMON | {
     "next_hops": lambda s: exact(flat_reflectors(s)),
     "join_messages": lambda s: exact(flat_reflectors(s) * (s.nodes - 1)),
     "node_memory": lambda s: (
-        law.bird_memory(flat_reflectors(s), _paths(s, flat_reflectors(s))) + _kernel(s) + IDLE
+        _memory(s, flat_reflectors(s), _paths(s, flat_reflectors(s))) + _kernel(s) + IDLE
     ),
     "node_cpu": _scans,
-    "central_memory": lambda s: law.reflector_memory(s.nodes - 1, s.routes),
-    "central_cpu": lambda s: (
-        law.REFLECT_CPU * ((s.nodes - 1) * s.routes) + law.session_cpu(s.nodes - 1)
-    ),
+    "central_memory": lambda s: _memory(s, s.nodes - 1, s.routes),
+    "central_cpu": lambda s: _reflecting(s, s.nodes - 1),
     "restart": lambda s: _learning(s, flat_reflectors(s)),
 }
 
@@ -195,11 +203,12 @@ GROUPED = COMMON | {
     "added_paths": _added_paths,
     "next_hops": lambda _: exact(PAIR),
     "join_messages": _grouped_messages,
-    "node_memory": lambda s: law.bird_memory(PAIR, _paths(s, PAIR)) + _kernel(s) + IDLE,
+    "node_memory": lambda s: _memory(s, PAIR, _paths(s, PAIR)) + _kernel(s) + IDLE,
     "node_cpu": _scans,
-    "central_memory": lambda s: law.reflector_memory(_reflector_peers(s), _reflector_paths(s)),
+    "central_memory": lambda s: _memory(s, _reflector_peers(s), _reflector_paths(s)),
     "central_cpu": lambda s: (
-        law.REFLECT_CPU * (_reflector_peers(s) * s.routes) + law.session_cpu(_reflector_peers(s))
+        s.laws.reflect_cpu * (_reflector_peers(s) * s.routes)
+        + s.laws.session_cpu(_reflector_peers(s))
     ),
     "restart": lambda s: _learning(s, PAIR),
 }
@@ -209,7 +218,7 @@ TO_SWITCHES = COMMON | {
     "sessions_per_node": lambda _: exact(PAIR),
     "rib_paths": lambda s: exact(_paths(s, PAIR)),
     "next_hops": lambda _: exact(PAIR),
-    "node_memory": lambda s: law.bird_memory(PAIR, _paths(s, PAIR)) + _kernel(s) + IDLE,
+    "node_memory": lambda s: _memory(s, PAIR, _paths(s, PAIR)) + _kernel(s) + IDLE,
     "node_cpu": _scans,
     "central_memory": lambda _: NOTHING,
     "central_cpu": lambda _: NOTHING,

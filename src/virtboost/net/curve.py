@@ -12,8 +12,9 @@ from virtboost.net.candidate import excess, quantities
 from virtboost.net.compare import Score, scores
 from virtboost.net.description import MOST_NODES, Network
 from virtboost.net.figure import Figure
+from virtboost.net.law import PAGE, Laws
 from virtboost.net.plan import DESIGNS
-from virtboost.net.scale import scale_of
+from virtboost.net.scale import Scale, scale_of
 
 A_DECADE = 12
 """Sizes for each factor of ten."""
@@ -52,14 +53,14 @@ class Curves(Struct, frozen=True, kw_only=True):
     curves: tuple[Curve, ...]
 
 
-def curves(network: Network, keys: tuple[str, ...]) -> tuple[Curves, ...]:
+def curves(network: Network, keys: tuple[str, ...], laws: Laws = PAGE) -> tuple[Curves, ...]:
     """Return the score and some quantities of the designs that fit, by size.
 
     Racks, services and churn grow in proportion; addresses are planned anew.
     """
     found: dict[str, dict[str, list[Point]]] = {key: {} for key in ("score", *keys)}
     for nodes in _sizes():
-        for key, name, point in _points(network, keys, nodes):
+        for key, name, point in _points(network, scale_of(network, laws).at(nodes), keys):
             found[key].setdefault(name, []).append(point)
     return tuple(
         Curves(
@@ -73,9 +74,8 @@ def curves(network: Network, keys: tuple[str, ...]) -> tuple[Curves, ...]:
 
 
 def _points(
-    network: Network, keys: tuple[str, ...], nodes: int
+    network: Network, scale: Scale, keys: tuple[str, ...]
 ) -> Iterator[tuple[str, str, Point]]:
-    scale = scale_of(network).at(nodes)
     fit = [
         design
         for design in DESIGNS.values()
@@ -83,12 +83,12 @@ def _points(
     ]
     figures = {design.name: quantities(design, network, scale) for design in fit}
     for name, score in scores(figures, network.weights).items():
-        yield "score", name, _scored(nodes, score)
+        yield "score", name, _scored(scale.nodes, score)
     for name, row in figures.items():
         for key in keys:
             figure = row.get(key)
             if figure is not None:
-                yield key, name, _figured(nodes, figure)
+                yield key, name, _figured(scale.nodes, figure)
 
 
 def _scored(nodes: int, score: Score) -> Point:

@@ -81,14 +81,14 @@ def _zone_rows(scale: Scale) -> Figure:
     return own + _bracketed(remote, 33 * remote)
 
 
-def _vswitchd(rules: Figure) -> Figure:
+def _vswitchd(rules: Figure, scale: Scale) -> Figure:
     """Return the bytes of ovs-vswitchd for its rules."""
-    return rules.times(law.RULE_BYTES).stretched(rules.value / law.RULES_MEASURED)
+    return rules.times(scale.laws.rule_bytes).stretched(rules.value / law.RULES_MEASURED)
 
 
-def _installed(rules: Figure) -> Figure:
+def _installed(rules: Figure, scale: Scale) -> Figure:
     """Return the seconds to install rules; computing them comes before, and nobody measured it."""
-    seconds = rules.times(law.RULE_S).stretched(rules.value / law.RULES_MEASURED)
+    seconds = rules.times(scale.laws.rule_s).stretched(rules.value / law.RULES_MEASURED)
     return seconds.without_end()
 
 
@@ -119,10 +119,10 @@ COMMON: dict[str, Form] = POLICIES | {
 BY_CONTROLLER = COMMON | {
     "openflow_rules": _antrea_rules,
     "watchers": lambda s: exact(s.nodes),
-    "watch_cpu": lambda s: law.WATCH_CPU * (2 * s.pods_per_s * s.nodes),
-    "node_memory": lambda s: _vswitchd(_antrea_rules(s)) + ANTREA_IDLE,
+    "watch_cpu": lambda s: s.laws.watch_cpu * (2 * s.pods_per_s * s.nodes),
+    "node_memory": lambda s: _vswitchd(_antrea_rules(s), s) + ANTREA_IDLE,
     "central_cpu": lambda _: NOTHING.without_end(),
-    "restart": lambda s: _installed(_antrea_rules(s)),
+    "restart": lambda s: _installed(_antrea_rules(s), s),
     "stream": lambda _: published(21.0, "infrabuilder"),
 }
 
@@ -130,11 +130,11 @@ CENTRAL = COMMON | {
     "openflow_rules": _central_rules,
     "logical_flows": _central_rows,
     "node_memory": lambda s: (
-        _vswitchd(_central_rules(s)) + _central_rules(s).times(law.CONTROLLER_BYTES) + OVN_IDLE
+        _vswitchd(_central_rules(s), s) + _central_rules(s).times(law.CONTROLLER_BYTES) + OVN_IDLE
     ),
     "central_memory": lambda s: _central_rows(s).times(law.ROW_BYTES).without_end(),
     "central_cpu": lambda s: _northd(_central_rows(s)),
-    "restart": lambda s: _installed(_central_rules(s)),
+    "restart": lambda s: _installed(_central_rules(s), s),
     "stream": lambda _: published(11.1, "infrabuilder"),
 }
 
@@ -142,13 +142,13 @@ ZONES = CENTRAL | {
     "openflow_rules": _zone_rules,
     "logical_flows": _zone_rows,
     "watchers": lambda s: exact(s.nodes),
-    "watch_cpu": lambda s: law.WATCH_CPU * (2 * s.pods_per_s * s.nodes),
+    "watch_cpu": lambda s: s.laws.watch_cpu * (2 * s.pods_per_s * s.nodes),
     "node_memory": lambda s: (
-        _vswitchd(_zone_rules(s)) + _zone_rules(s).times(law.CONTROLLER_BYTES) + OVN_IDLE
+        _vswitchd(_zone_rules(s), s) + _zone_rules(s).times(law.CONTROLLER_BYTES) + OVN_IDLE
     ),
     "central_memory": lambda _: NOTHING,
     "central_cpu": lambda s: _northd(_zone_rows(s)).without_end(),
-    "restart": lambda s: _installed(_zone_rules(s)),
+    "restart": lambda s: _installed(_zone_rules(s), s),
 }
 
 KUBERNETES_CEILING = Ceiling(

@@ -15,6 +15,7 @@ from virtboost.net.compare import Score, Span, rivals, scores, spans, winner
 from virtboost.net.description import Network
 from virtboost.net.design import Design
 from virtboost.net.failure import Detection
+from virtboost.net.law import PAGE, Laws
 from virtboost.net.migration import Step
 from virtboost.net.quantity import METRICS, QUANTITIES
 from virtboost.net.scale import Scale, scale_of
@@ -51,19 +52,22 @@ class NetPlan(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     sources: dict[str, str]
     """Behind the keys that figures carry."""
+    machine: str | None = None
+    """Whose calibration takes the place of laws; None: no machine's."""
 
 
-def plan(network: Network, chosen: str | None = None) -> NetPlan:
+def plan(network: Network, chosen: str | None = None, laws: Laws = PAGE) -> NetPlan:
     """Plan a network.
 
     Args:
         network: What is wanted.
         chosen: A design to detail instead of the recommended one.
+        laws: What daemons cost.
 
     Raises:
         InputError: ``chosen``, or what runs now, is no design, or cannot be here.
     """
-    scale = scale_of(network)
+    scale = scale_of(network, laws)
     found = [candidate(each, network, scale) for each in DESIGNS.values()]
     judged = scores(
         {each.name: each.quantities for each in found if not each.excluded}, network.weights
@@ -81,7 +85,8 @@ def plan(network: Network, chosen: str | None = None) -> NetPlan:
         detections=() if made is None else failure.detections(made, network, scale),
         migration=() if made is None or now is None else migration.steps(now, made),
         notes=tuple(_notes(network, scale)),
-        sources=SOURCES,
+        sources=SOURCES if laws.machine is None else SOURCES | {"calibration": laws.machine},
+        machine=laws.machine,
     )
 
 
@@ -147,6 +152,8 @@ def _leads(found: Candidate, fit: list[Candidate]) -> Iterator[str]:
 
 
 def _notes(network: Network, scale: Scale) -> Iterator[str]:
+    if scale.laws.machine is not None:
+        yield f"what daemons cost is as net validate measured it: {scale.laws.machine}"
     for what, count, most in (
         ("nodes", scale.nodes, 5_000),
         ("pods", scale.pods, 150_000),

@@ -7,6 +7,7 @@ import math
 from msgspec import Struct, structs
 
 from virtboost.net.description import Network
+from virtboost.net.law import PAGE, Laws
 
 
 class Scale(Struct, frozen=True, kw_only=True):
@@ -30,6 +31,8 @@ class Scale(Struct, frozen=True, kw_only=True):
     """New connections of a node each second."""
     connections: int
     """Of a node, at once."""
+    laws: Laws = PAGE
+    """What daemons cost."""
 
     @property
     def routes(self) -> int:
@@ -53,8 +56,8 @@ class Scale(Struct, frozen=True, kw_only=True):
         )
 
 
-def scale_of(network: Network) -> Scale:
-    """Return how large a described network is."""
+def scale_of(network: Network, laws: Laws = PAGE) -> Scale:
+    """Return how large a described network is, and what daemons cost there."""
     return Scale(
         nodes=network.node_count,
         racks=network.rack_count,
@@ -67,4 +70,5 @@ def scale_of(network: Network) -> Scale:
         pods_per_s=network.churn.pods_per_s,
         connections_per_s=network.traffic.connections_per_s,
         connections=network.traffic.connections,
+        laws=laws,
     )

@@ -9,6 +9,8 @@ SOURCES = {
     "bird-emulated": "net emulate: meshes of 20 to 150 and reflectors for 50 to 310 nodes of BIRD "
     "2.0.12, docs/benchmarks.md; the same machine",
     "bird-ladder": f"one BIRD 2.0.12 against 200, 500, 1,000 and 2,000 synthetic peers; {_VM}",
+    "bird-memory": "BIRD 2.0.12, 13 meshes and reflectors of 4 to 200 daemons, and one with up to "
+    f"2,000 synthetic peers and 10,000 routes; {_VM}",
     "bird-reflector": f"two BIRD 2.0.12 reflecting 1,500 routes to 149 clients; {_VM}",
     "bird-scan": f"BIRD 2.0.12, scans of a kernel's table; {_VM}",
     "bird-failure": f"BIRD 2.0.12, links cut and daemons killed, 38 sessions; {_VM}",

@@ -33,8 +33,8 @@ def emulation_lines(run: Emulation, width: int) -> Iterator[str]:
     )
     for fault in run.faults:
         yield from _fault(fault, width)
-    for doubt in run.doubts:
-        yield from wrapped(f"note: {doubt}", width)
+    for reason in run.rejected:
+        yield from wrapped(f"rejected, seconds are this machine's: {reason}", width)
     for problem in run.problems:
         yield from wrapped(f"not as planned: {problem}", width)
 

@@ -10,7 +10,7 @@ import pytest
 
 from support.networks import PLAIN, described
 from virtboost.errors import InputError
-from virtboost.net.emulate.outcome import Cost, Emulation, Reach, judged, spread
+from virtboost.net.emulate.outcome import Cost, Emulation, Losses, Reach, judged, spread
 from virtboost.net.emulate.scene import Fault, Scene, scene
 from virtboost.net.emulate.watch import Change, changes
 
@@ -115,17 +115,34 @@ def test_messages_of_the_kernel() -> None:
     ]
 
 
-def test_times_of_a_busy_machine_are_doubted() -> None:
-    def doubts(busy_ratio: float, harness_cpu_s: float) -> tuple[str, ...]:
-        cost = Cost(setup_s=1, daemon_cpu_s=8, harness_cpu_s=harness_cpu_s, busy_ratio=busy_ratio)
+def test_a_run_on_a_busy_machine_is_rejected() -> None:
+    def rejected(busy_ratio: float, harness_cpu_s: float, **lost: int) -> tuple[str, ...]:
+        cost = Cost(
+            setup_s=1,
+            spawn_s=0,
+            daemon_cpu_s=8,
+            reflector_cpu_s=0,
+            harness_cpu_s=harness_cpu_s,
+            busy_ratio=busy_ratio,
+        )
         run = Emulation(
-            design="calico-mesh", nodes=2, reflectors=0, described_nodes=2, converged=spread([1]), measures={},
-            reach=Reach(sent=2, arrived=2), faults=(), cost=cost,
+            design="calico-mesh", nodes=2, reflectors=0, described_nodes=2, converged=spread([1]), measures={}, updates=0,
+            reach=Reach(sent=2, arrived=2), faults=(), cost=cost, losses=Losses(**lost),
         )  # fmt: skip
-        return judged(run).doubts
+        return judged(run).rejected
 
-    assert doubts(0.7, 2) == ()
-    assert [each[:22] for each in doubts(0.71, 2.1)] == [
-        "the CPUs were 71% busy",
-        "21% of the CPU seconds",
-    ]
+    assert rejected(0.7, 2) == ()
+    assert rejected(0.71, 2.1, links=1, sockets=2, backlog=3, neighbours=1000) == (
+        "the CPUs were 71% busy, over 70%",
+        "21% of the CPU seconds are the emulation's own, over 20%",
+        "links dropped 1 packets",
+        "sockets had no room for 2 datagrams",
+        "3 packets were beyond net.core.netdev_max_backlog",
+        "the kernel's neighbour table was full 1,000 times",
+    )
+
+
+def test_of_a_hundred_nodes_the_95th() -> None:
+    found = spread(range(100, 0, -1))
+    assert (found.least, found.median, found.p95, found.most) == (1, 50.5, 95, 100)
+    assert spread([3, 1, 2]).p95 == 3

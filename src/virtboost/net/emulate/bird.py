@@ -14,6 +14,11 @@ ANSWER_S = 60
 
 COUNTED = re.compile(r"(\d+) of \d+ routes")
 
+PROTOCOL = re.compile(r"^(?:1002-| (?=\S))", re.MULTILINE)
+"""Begins what is told of a protocol."""
+
+UPDATES = re.compile(r"Import updates:\s+(\d+)")
+
 
 class Bird(Daemon):
     """BIRD, started as after a crash (``-R``) for graceful restart; it logs to its folder."""
@@ -27,6 +32,12 @@ class Bird(Daemon):
         with contextlib.suppress(FileNotFoundError, ConnectionError, TimeoutError):
             return self._ask("show protocols").count("Established")
         return 0
+
+    def updates(self) -> int:
+        """Return how many routes its peers told it of, whether it had them or not."""
+        parts = PROTOCOL.split(self._ask("show protocols all"))
+        told = (UPDATES.search(part) for part in parts if part.split(maxsplit=2)[1:2] == ["BGP"])
+        return sum(int(found[1]) for found in told if found)
 
     def paths(self, pools: tuple[str, ...]) -> int:
         """Return how many paths to blocks of some pools it holds."""

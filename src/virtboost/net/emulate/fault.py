@@ -71,6 +71,7 @@ class Trial:
             victim=self._victim.speaker.address,
             noticed_by=len(noticed),
             noticed=spread(noticed.values()) if noticed else None,
+            noticed_s=tuple(noticed.values()),
             repaired_s=repaired - began,
             back=spread(at - repaired for at in back) if back else None,
             lost=self._lost(took),

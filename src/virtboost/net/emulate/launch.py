@@ -1,42 +1,41 @@
-"""An emulation begun from outside: what must be there first, and namespaces that end with us."""
+"""An emulation begun from outside: what must be there first, and what others did to it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, cast
 
 import msgspec
+from msgspec import structs
 
-from virtboost.errors import InputError, TransportError
+from virtboost.errors import InputError
 from virtboost.net.emulate import bgpd
-from virtboost.net.emulate.outcome import Emulation
+from virtboost.net.emulate.apart import Tell, begun, require_root, search_path
+from virtboost.net.emulate.outcome import Emulation, judged
 from virtboost.net.emulate.scene import Scene
-from virtboost.net.emulate.stage import Done, Message, Said
 
 PROGRAMS = ("bird", "ip", "mount", "nsenter", "setpriv", "unshare")
 
-SYSTEM = ("/usr/sbin", "/sbin")
-"""Where daemons are, which the paths of many users lack."""
+PACKAGES = (
+    dict.fromkeys(("mount", "nsenter", "setpriv", "unshare"), "util-linux")
+    | {"bird": "bird2", "ip": "iproute2", "etcd": "etcd-server"}
+    | dict.fromkeys((bgpd.PROGRAM, "vtysh"), "frr")
+    | dict.fromkeys(
+        ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl"),
+        "openvswitch-switch",
+    )
+)
+"""Debian's, by program."""
 
-OWN = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork",
-       "--kill-child", "--mount-proc")  # fmt: skip
-"""Ends when this process does, however that ends, and the kernel ends all in a PID namespace with
-its first process."""
-
-STAGE = ("-m", "virtboost.net.emulate.stage")
+STAGE = "virtboost.net.emulate.stage"
 
 AVAILABLE = re.compile(r"^MemAvailable:\s+(\d+) kB", re.MULTILINE)
 
 
-def emulate(scene: Scene, tell: Callable[[str], None]) -> Emulation:
+def emulate(scene: Scene, tell: Tell) -> Emulation:
     """Run a scene in namespaces of its own, which are gone when this returns.
 
     Args:
@@ -47,57 +46,59 @@ def emulate(scene: Scene, tell: Callable[[str], None]) -> Emulation:
         InputError: This machine cannot run it.
         TransportError: It failed.
     """
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *SYSTEM))
-    _require(scene, path)
-    with (
-        tempfile.TemporaryFile() as errors,
-        subprocess.Popen(
-            (*OWN, sys.executable, *STAGE),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            start_new_session=True,
-            env={**os.environ, "PATH": path, "LC_ALL": "C"},
-        ) as process,
-    ):
-        try:
-            return _carry_on(process, scene, tell, errors)
-        finally:
-            process.kill()
+    (found,) = emulate_together((scene,), tell)
+    return found
 
 
-def _carry_on(
-    process: subprocess.Popen[bytes], scene: Scene, tell: Callable[[str], None], errors: IO[bytes]
-) -> Emulation:
-    given, told = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
-    with contextlib.suppress(BrokenPipeError):
-        given.write(msgspec.json.encode(scene))
-        given.close()
-    for line in told:
-        message = msgspec.json.decode(line, type=Message)
-        if isinstance(message, Said):
-            tell(message.text)
-        elif isinstance(message, Done):
-            return message.emulation
-        else:
-            raise TransportError("emulation", message.problem)
-    errors.seek(0)
-    last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
-    raise TransportError("emulation", f"ended early: {''.join(last) or 'no message'}")
+def emulate_together(scenes: Sequence[Scene], tell: Tell) -> list[Emulation]:
+    """Run scenes side by side; see ``emulate``."""
+    for scene in scenes:
+        _require(scene)
+    full = _tables_full()
+    with ExitStack() as stack:
+        runs = [stack.enter_context(begun(STAGE, msgspec.json.encode(each))) for each in scenes]
+        results = [msgspec.json.decode(run.result(tell), type=Emulation) for run in runs]
+    full = _tables_full() - full
+    return [_finished(each, full) for each in results]
 
 
-def _require(scene: Scene, path: str) -> None:
+def _finished(found: Emulation, tables_full: int) -> Emulation:
+    losses = structs.replace(found.losses, neighbours=tables_full)
+    return judged(structs.replace(found, losses=losses))
+
+
+def _tables_full() -> int:
+    """Return how often the kernel found no room for a neighbour; it tells in its first namespace.
+
+    Source: ``net/core/neighbour.c``, neigh_stat_seq_show: in hexadecimal, for each CPU.
+    """
+    file = Path("/proc/net/stat/arp_cache")
+    if not file.exists():
+        return 0
+    names, *rows = (line.split() for line in file.read_text().splitlines())
+    return sum(int(row[names.index("table_fulls")], 16) for row in rows)
+
+
+def require_programs(*programs: str) -> None:
+    """Refuse where some are not installed.
+
+    Raises:
+        InputError: With those.
+    """
+    path = search_path()
+    missing = [program for program in programs if shutil.which(program, path=path) is None]
+    if missing:
+        packages = ", ".join(sorted({PACKAGES[program] for program in missing}))
+        raise InputError(f"not installed: {', '.join(missing)} (Debian: {packages})")
+
+
+def _require(scene: Scene) -> None:
     """Refuse before anything starts."""
-    if os.geteuid() != 0:
-        raise InputError("an emulation makes network namespaces: only root can")
+    require_root()
     programs = list(PROGRAMS)
     if any(speaker.daemon == "frr" for speaker in scene.speakers):
         programs += [bgpd.PROGRAM, "vtysh"]
-    missing = [program for program in programs if shutil.which(program, path=path) is None]
-    if missing:
-        raise InputError(
-            f"not installed: {', '.join(missing)} (Debian: bird2, frr, iproute2, util-linux)"
-        )
+    require_programs(*programs)
     needed = (scene.expected["bird_memory"].high or 0) * len(scene.speakers)
     found = AVAILABLE.search(Path("/proc/meminfo").read_text())
     if found and needed > int(found[1]) << 10:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator
 from typing import Literal
@@ -34,6 +35,8 @@ class Spread(Struct, frozen=True, kw_only=True):
 
     least: float
     median: float
+    p95: float
+    """Of 100 nodes the 95th, of few nodes the last."""
     most: float
 
 
@@ -64,12 +67,34 @@ class Cost(Struct, frozen=True, kw_only=True):
 
     setup_s: float
     """Until namespaces and links were there, before any daemon."""
+    spawn_s: float
+    """From the start of one daemon to that of the next."""
     daemon_cpu_s: float
     """Of all daemons."""
+    reflector_cpu_s: float
+    """Of the busiest reflector; 0: there is none."""
     harness_cpu_s: float
     """Of what watched them."""
     busy_ratio: float
     """Of all CPUs of this machine, whoever kept them busy."""
+
+
+class Losses(Struct, frozen=True, kw_only=True):
+    """What kernels dropped meanwhile; BGP sends it again, later."""
+
+    links: int = 0
+    """Packets, by the ends of links."""
+    sockets: int = 0
+    """Datagrams without room in their socket."""
+    backlog: int = 0
+    """Packets beyond ``netdev_max_backlog``, on all of this machine."""
+    neighbours: int = 0
+    """Neighbours without room in the kernel's table, of all of this machine."""
+
+    def since(self, before: Losses) -> Losses:
+        """Return what was lost after an earlier count."""
+        gone = {key: getattr(self, key) - getattr(before, key) for key in self.__struct_fields__}
+        return Losses(**gone)
 
 
 class FaultOutcome(Struct, frozen=True, kw_only=True):
@@ -82,6 +107,8 @@ class FaultOutcome(Struct, frozen=True, kw_only=True):
     """Nodes that took the victim's routes out of their kernels."""
     noticed: Spread | None
     """After the fault; None: no node did."""
+    noticed_s: tuple[float, ...]
+    """Of each node that did."""
     repaired_s: float
     """When the fault was undone."""
     back: Spread | None
@@ -106,24 +133,33 @@ class Emulation(Struct, frozen=True, kw_only=True):
     converged: Spread | None
     """Seconds from the first daemon's start until a node had every route; None: not all had."""
     measures: dict[str, Measure]
+    updates: int
+    """Routes that BIRDs were told of, over all sessions, once all had all."""
     reach: Reach
     faults: tuple[FaultOutcome, ...]
     cost: Cost
+    losses: Losses = Losses()
     problems: tuple[str, ...] = ()
     """What is not as it must be."""
-    doubts: tuple[str, ...] = ()
-    """Why times are not to be trusted."""
+    rejected: tuple[str, ...] = ()
+    """Why seconds are not to be trusted, of the clock or of the CPUs; empty: they are."""
 
 
 def spread(values: Iterable[float]) -> Spread:
     """Return least, median and most of some values."""
     found = sorted(values)
-    return Spread(least=found[0], median=statistics.median(found), most=found[-1])
+    return Spread(
+        least=found[0],
+        median=statistics.median(found),
+        p95=found[math.ceil(0.95 * len(found)) - 1],
+        most=found[-1],
+    )
 
 
 def judged(run: Emulation) -> Emulation:
     """Return a run with what is wrong with it, and with its times."""
-    return structs.replace(run, problems=tuple(_problems(run)), doubts=tuple(_doubts(run.cost)))
+    reasons = (*_overload(run.cost), *_lost(run.losses))
+    return structs.replace(run, problems=tuple(_problems(run)), rejected=reasons)
 
 
 def _problems(run: Emulation) -> Iterator[str]:
@@ -139,12 +175,21 @@ def _problems(run: Emulation) -> Iterator[str]:
             yield f"{fault.fault}: sessions or routes did not come back"
 
 
-def _doubts(cost: Cost) -> Iterator[str]:
+def _overload(cost: Cost) -> Iterator[str]:
     if cost.busy_ratio > MOST_BUSY:
-        yield (
-            f"the CPUs were {cost.busy_ratio:.0%} busy: seconds are this machine's, not the "
-            "design's; compare CPU seconds"
-        )
+        yield f"the CPUs were {cost.busy_ratio:.0%} busy, over {MOST_BUSY:.0%}"
     whole = cost.daemon_cpu_s + cost.harness_cpu_s
     if cost.harness_cpu_s > MOST_HARNESS * whole:
-        yield f"{cost.harness_cpu_s / whole:.0%} of the CPU seconds are the emulation's own"
+        ratio = cost.harness_cpu_s / whole
+        yield f"{ratio:.0%} of the CPU seconds are the emulation's own, over {MOST_HARNESS:.0%}"
+
+
+def _lost(losses: Losses) -> Iterator[str]:
+    if losses.links:
+        yield f"links dropped {losses.links:,} packets"
+    if losses.sockets:
+        yield f"sockets had no room for {losses.sockets:,} datagrams"
+    if losses.backlog:
+        yield f"{losses.backlog:,} packets were beyond net.core.netdev_max_backlog"
+    if losses.neighbours:
+        yield f"the kernel's neighbour table was full {losses.neighbours:,} times"

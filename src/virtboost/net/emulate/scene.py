@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from virtboost.errors import InputError
-from virtboost.net import failure, law
+from virtboost.net import failure
 from virtboost.net.description import Churn, Limits, Network, NodeGroup, Policies, Services
 from virtboost.net.design import Design
 from virtboost.net.emit import bird, frr
@@ -74,7 +74,10 @@ class Scene(Struct, frozen=True, kw_only=True):
     """Seconds that pods are out of reach while their node's daemon restarts."""
     faults: tuple[Fault, ...]
     patience_s: float = 300
-    """How long routes may take to be everywhere, and sessions and paths after them."""
+    """How long routes may take to be everywhere."""
+    stalled_s: float = 90
+    """How long nothing may happen meanwhile, and until sessions and paths are as expected after
+    it: longer than BIRD waits after an error as planned (``error wait time``)."""
 
 
 def scene(
@@ -84,20 +87,22 @@ def scene(
     design: str | None,
     faults: tuple[Fault, ...],
     reflector: Software = "bird",
+    detection: Detection | None = None,
 ) -> Scene:
     """Return what to run of a description: the recommended design, or another, with fewer nodes.
 
-    Timers are those that are planned for the whole network.
+    Timers are those that are planned for the whole network, if no others are given.
 
     Raises:
         InputError: The design cannot be run, or not with so many nodes.
     """
-    chosen = _design(network, design)
-    small = _smaller(network, min(DEFAULT_NODES, network.node_count) if nodes is None else nodes)
+    chosen = runnable(network, design)
+    small = smaller(network, min(DEFAULT_NODES, network.node_count) if nodes is None else nodes)
     if small.node_count < chosen.least_nodes or small.node_count < 2:
         raise InputError(f"--nodes: {chosen.name} needs {max(2, chosen.least_nodes)} at least")
-    ways = failure.detections(chosen, network, scale_of(network))
-    detection = next(each for each in ways if each.chosen)
+    if detection is None:
+        ways = failure.detections(chosen, network, scale_of(network))
+        detection = next(each for each in ways if each.chosen)
     layout = Layout(
         design=chosen,
         network=small,
@@ -112,7 +117,12 @@ def scene(
     return _scene(layout, network.node_count, detection, faults, reflector)
 
 
-def _design(network: Network, name: str | None) -> Design:
+def runnable(network: Network, name: str | None) -> Design:
+    """Return a design by its name, or the recommended one.
+
+    Raises:
+        InputError: It cannot be run.
+    """
     if name is None:
         found = plan(network).recommendation
         name = "no design" if found is None else found.design
@@ -125,10 +135,13 @@ def _design(network: Network, name: str | None) -> Design:
     return DESIGNS[name]
 
 
-def _smaller(network: Network, nodes: int) -> Network:
+def smaller(network: Network, nodes: int) -> Network:
     """Return the network with fewer nodes in as many racks in proportion, without what BGP is not.
 
     Addresses of reflectors are given anew: their number follows the racks.
+
+    Raises:
+        InputError: There are not so many, or a bridge cannot hold them.
     """
     whole = network.node_count
     if not 1 <= nodes <= min(whole, MOST_NODES):
@@ -221,11 +234,12 @@ def _expected(layout: Layout, reflecting: int, software: Software) -> dict[str, 
         "sessions_per_node": forms["sessions_per_node"](scale),
         "rib_paths": exact(paths),
         "fib_routes": exact(forms["fib_routes"](scale).value - missing),
-        "bird_memory": law.bird_memory(sessions, paths),
+        "bird_memory": scale.laws.bird_memory(sessions, paths, paths / scale.blocks_per_node),
     }
     if reflecting:
         found["sessions_per_reflector"] = forms["sessions_per_reflector"](scale)
     if reflecting and software == "bird":
-        clients = forms["sessions_per_reflector"](scale)
-        found["reflector_memory"] = law.reflector_memory(clients.value, scale.routes - missing)
+        clients, held = forms["sessions_per_reflector"](scale).value, scale.routes - missing
+        memory = scale.laws.bird_memory(clients, held, held / scale.blocks_per_node)
+        found["reflector_memory"] = memory
     return found

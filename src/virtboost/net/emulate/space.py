@@ -9,14 +9,16 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from virtboost.net.emulate.scene import Scene, Speaker
 
-SPACES = Path("/run/netns")
+RUN = Path("/run")
+
+SPACES = RUN / "netns"
 
 CLONE_NEWNET = 0x40000000
 """``linux/sched.h``."""
@@ -32,7 +34,7 @@ def build(scene: Scene) -> None:
     Raises:
         SpaceError: The kernel refuses.
     """
-    _run(("mount", "-t", "tmpfs", "none", str(SPACES.parent)))
+    own_run()
     SPACES.mkdir()
     _batch((), [f"netns add {name(place)}" for place in range(len(scene.speakers))])
     for place in range(len(scene.speakers)):
@@ -42,6 +44,15 @@ def build(scene: Scene) -> None:
     _batch((), _hub(scene))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda place: _furnish(scene, place), range(len(scene.speakers))))
+
+
+def own_run() -> None:
+    """Have an empty ``/run`` that only this process's mount namespace sees.
+
+    Raises:
+        SpaceError: The kernel refuses.
+    """
+    _run(("mount", "-t", "tmpfs", "none", str(RUN)))
 
 
 def name(place: int) -> str:
@@ -98,13 +109,15 @@ def _hub(scene: Scene) -> Iterator[str]:
     yield "link add br0 type bridge mcast_snooping 0"
     yield "link set br0 up"
     for place in range(len(scene.speakers)):
-        far = f"peer name eth0 address {_mac(place)} mtu {scene.mtu} netns {name(place)}"
+        far = (
+            f"peer name eth0 address {_hardware_address(place)} mtu {scene.mtu} netns {name(place)}"
+        )
         yield f"link add {port(place)} mtu {scene.mtu} type veth {far}"
         yield f"link set {port(place)} master br0 up"
 
 
 def _furnish(scene: Scene, place: int) -> None:
-    _batch(("-n", name(place)), _node(scene, place, scene.speakers[place]))
+    batch(place, _node(scene, place, scene.speakers[place]))
 
 
 def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
@@ -117,14 +130,28 @@ def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
         yield f"route add local {block} dev lo"
     for other, speaker in enumerate(scene.speakers):
         if other != place:
-            yield f"neigh add {speaker.address} lladdr {_mac(other)} dev eth0 nud permanent"
+            yield neighbour(speaker.address, other)
 
 
-def _mac(place: int) -> str:
+def _hardware_address(place: int) -> str:
     return f"02:00:00:00:{place >> 8:02x}:{place & 255:02x}"
 
 
-def _batch(options: Sequence[str], lines: Iterator[str] | list[str]) -> None:
+def neighbour(address: str, place: int) -> str:
+    """Return the line that says behind which speaker's link an address is."""
+    return f"neigh add {address} lladdr {_hardware_address(place)} dev eth0 nud permanent"
+
+
+def batch(place: int, lines: Iterable[str]) -> None:
+    """Have ``ip`` carry lines out in a speaker's namespace.
+
+    Raises:
+        SpaceError: It refuses one.
+    """
+    _batch(("-n", name(place)), lines)
+
+
+def _batch(options: Sequence[str], lines: Iterable[str]) -> None:
     _run(("ip", *options, "-batch", "-"), "".join(f"{line}\n" for line in lines))
 
 

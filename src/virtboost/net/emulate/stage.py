@@ -1,28 +1,22 @@
-"""``python -m virtboost.net.emulate.stage``: runs a scene, as the first process of namespaces.
-
-A scene comes on stdin; messages go to stdout, a line of JSON each.  All that it starts ends with
-it.
-"""
+"""``python -m virtboost.net.emulate.stage``: runs a scene, as the first process of namespaces."""
 
 from __future__ import annotations
 
-import os
 import resource
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from virtboost.net.emulate import space
+from virtboost.net.emulate.apart import Tell, serve
 from virtboost.net.emulate.bgpd import Bgpd
 from virtboost.net.emulate.bird import Bird
-from virtboost.net.emulate.daemon import Daemon, DaemonError
+from virtboost.net.emulate.daemon import Daemon
 from virtboost.net.emulate.ends import Ends
 from virtboost.net.emulate.fault import Trial
-from virtboost.net.emulate.outcome import Cost, Emulation, Measure, Spread, judged, spread
+from virtboost.net.emulate.loss import losses
+from virtboost.net.emulate.outcome import Cost, Emulation, Measure, Spread, spread
 from virtboost.net.emulate.scene import Scene, Software
 from virtboost.net.emulate.watch import Watch
 
@@ -30,28 +24,7 @@ KINDS: dict[Software, type[Daemon]] = {"bird": Bird, "frr": Bgpd}
 """Of daemons."""
 
 
-class Said(Struct, frozen=True, tag=True):
-    """How far it is."""
-
-    text: str
-
-
-class Done(Struct, frozen=True, tag=True):
-    """What came of it."""
-
-    emulation: Emulation
-
-
-class Failed(Struct, frozen=True, tag=True):
-    """Why it did not run."""
-
-    problem: str
-
-
-Message = Said | Done | Failed
-
-
-def run(scene: Scene, tell: Callable[[str], None]) -> Emulation:
+def run(scene: Scene, tell: Tell) -> Emulation:
     """Build a scene, run it to its end and return what was measured.
 
     Raises:
@@ -65,28 +38,31 @@ def run(scene: Scene, tell: Callable[[str], None]) -> Emulation:
         KINDS[speaker.daemon](place, speaker) for place, speaker in enumerate(scene.speakers)
     ]
     watch, ends = _watchers(scene)
-    setup_s = time.monotonic() - began
+    before, setup_s = losses(range(len(daemons))), time.monotonic() - began
     tell("starting daemons")
     converged, cost = _converge(scene, daemons, watch, setup_s)
     tell("measuring")
-    measures = _measure(scene, daemons)
+    measures = _measure(scene, daemons, patience_s=scene.stalled_s if converged else 0)
+    updates = sum(each.updates() for each in daemons if isinstance(each, Bird))
     reach = ends.reach()
+    lost = losses(range(len(daemons))).since(before)
     faults = []
     for fault in scene.faults:
         tell(f"fault: {fault}")
         faults.append(Trial(fault, scene, daemons, watch, ends).run())
-    found = Emulation(
+    return Emulation(
         design=scene.design,
         nodes=len(daemons),
         reflectors=len(_by_role(daemons)[1]),
         described_nodes=scene.described_nodes,
         converged=converged,
         measures=measures,
+        updates=updates,
         reach=reach,
         faults=tuple(faults),
         cost=cost,
+        losses=lost,
     )
-    return judged(found)
 
 
 def _watchers(scene: Scene) -> tuple[Watch, Ends]:
@@ -99,21 +75,27 @@ def _watchers(scene: Scene) -> tuple[Watch, Ends]:
 def _converge(
     scene: Scene, daemons: list[Daemon], watch: Watch, setup_s: float
 ) -> tuple[Spread | None, Cost]:
-    """Start all daemons, and wait until every node has every route."""
+    """Start all daemons, and wait until every node has every route, or nothing happens any more."""
     busy, harness, began = _busy(), _harness_s(), time.monotonic()
     for each in daemons:
         each.start()
-    checked = began
-    while not watch.complete and time.monotonic() < began + scene.patience_s:
+    spawn_s = (time.monotonic() - began) / len(daemons)
+    checked = watch.changed_at = began
+    while not watch.complete and time.monotonic() < min(
+        began + scene.patience_s, watch.changed_at + scene.stalled_s
+    ):
         watch.wait(1)
         if time.monotonic() > checked + 1:
             checked = time.monotonic()
             for each in daemons:
                 each.running()
+    reflecting = [each.cpu_s() for each in _by_role(daemons)[1]]
     worked, idle = (after - before for after, before in zip(_busy(), busy, strict=True))
     cost = Cost(
         setup_s=setup_s,
+        spawn_s=spawn_s,
         daemon_cpu_s=sum(each.cpu_s() for each in daemons),
+        reflector_cpu_s=max(reflecting, default=0),
         harness_cpu_s=_harness_s() - harness,
         busy_ratio=worked / max(1, worked + idle),
     )
@@ -122,9 +104,9 @@ def _converge(
     return spread(at - began for at in watch.complete_at.values()), cost
 
 
-def _measure(scene: Scene, daemons: list[Daemon]) -> dict[str, Measure]:
+def _measure(scene: Scene, daemons: list[Daemon], patience_s: float) -> dict[str, Measure]:
     """Count and weigh, once counts are as expected or no longer waited for."""
-    end = time.monotonic() + scene.patience_s
+    end = time.monotonic() + patience_s
     while True:
         counted = _counted(scene, daemons)
         if time.monotonic() > end or all(
@@ -178,26 +160,5 @@ def _harness_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _messages() -> Iterator[Message]:
-    if os.getpid() != 1:
-        yield Failed("a stage is begun by virtboost net emulate, in namespaces of its own")
-        return
-    scene = msgspec.json.decode(sys.stdin.buffer.read(), type=Scene)
-
-    def tell(text: str) -> None:
-        _write(Said(text))
-
-    try:
-        yield Done(run(scene, tell))
-    except (space.SpaceError, DaemonError, OSError) as error:
-        yield Failed(str(error))
-
-
-def _write(message: Message) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
-    sys.stdout.buffer.flush()
-
-
 if __name__ == "__main__":
-    for message in _messages():
-        _write(message)
+    serve(lambda content, tell: run(msgspec.json.decode(content, type=Scene), tell))

@@ -47,6 +47,8 @@ class Watch:
         """When a node that lacks none had the last one."""
         self.gone_at: dict[tuple[int, str], float] = {}
         """When a node lost a route first since ``forget``."""
+        self.changed_at = time.monotonic()
+        """When a route came or went last."""
         self._selector = selectors.DefaultSelector()
         for place in wanted:
             listening = _listen(place)
@@ -72,6 +74,7 @@ class Watch:
                 self._take(place, change, now)
 
     def _take(self, place: int, change: Change, now: float) -> None:
+        self.changed_at = now
         missing = self.missing[place]
         if change.gone:
             missing.add(change.destination)

@@ -40,8 +40,11 @@ class Costs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """CPU seconds of one end to bring a session up, to ``session_knee`` peers. Measured in meshes
     of 20 to 150 nodes: 0.15 ms (``bird-emulated``), on a busier machine to 0.7 (``bird-mesh``)."""
     session_knee: int = law.SESSION_KNEE
-    """Peers beyond which that grows, with the square of the peers: 0.36 ms with 500, 1.83 with
+    """Peers beyond which that grows, with a power of the peers: 0.36 ms with 500, 1.83 with
     1,000, 6.0 with 2,000 (``bird-ladder``), within 21 %; of the 0.3 with 200 it is half."""
+    session_power: float = 2.0
+    """That power. Measured: the square (``bird-ladder``); where peers begin fifty at a time, one
+    (``net validate --ladder``)."""
     burst_sessions: int = law.LADDER[1][0]
     """First attempts that a daemon accepts in ``burst_s``; others fail, and wait. Inferred, with
     no cause known: of 500 at once all succeeded, of 1,000 not (``bird-ladder``)."""
@@ -75,15 +78,15 @@ class Costs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     (``bird-failure``)."""
 
     # A BGP daemon: bytes, by peers and paths.
-    memory_bytes: float = 908e3
-    """Of a daemon without peers.  Measured, to 149 peers and 1,500 paths within 5.1 %
-    (``bird-mesh``); with peers and paths, beyond, as ``Figure.stretched`` says."""
-    peer_bytes: float = 21.8e3
-    """For each peer (``bird-mesh``)."""
-    path_bytes: float = 100.0
-    """For each path (``bird-mesh``)."""
-    reflector_ratio: float = 1.25
-    """A reflector's memory to that of another daemon with as many (``bird-reflector``)."""
+    memory_bytes: float = law.BIRD_BYTES
+    """Its own, of a daemon without peers, with pages of no file. Measured, with peers, paths and
+    origins to 2,000 peers and 10,000 paths within 6.0 % (``bird-memory``)."""
+    peer_bytes: float = law.PEER_BYTES
+    """For each peer (``bird-memory``)."""
+    path_bytes: float = law.PATH_BYTES
+    """For each path (``bird-memory``)."""
+    origin_bytes: float = law.ORIGIN_BYTES
+    """For paths of the same attributes: of one node, by one reflector (``bird-memory``)."""
 
     # Between daemons.
     link_s: float = 100e-6
@@ -142,9 +145,13 @@ class Costs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def session(self, peers: int) -> float:
         """Return the CPU seconds of one end of a session, of a daemon with so many peers."""
-        return self.session_s * max(1.0, (peers / self.session_knee) ** 2)
+        return self.session_s * self.session_growth(peers)
 
-    def bgp_bytes(self, peers: int, paths: int, *, reflects: bool) -> float:
-        """Return the memory of a daemon."""
-        plain = self.memory_bytes + self.peer_bytes * peers + self.path_bytes * paths
-        return plain * self.reflector_ratio if reflects else plain
+    def session_growth(self, peers: float) -> float:
+        """Return how many times more a session takes, of a daemon with so many peers."""
+        return float(max(1.0, peers / self.session_knee) ** self.session_power)
+
+    def bgp_bytes(self, peers: float, paths: float, origins: float) -> float:
+        """Return the memory of a daemon, of a node or a reflector."""
+        held = self.path_bytes * paths + self.origin_bytes * origins
+        return self.memory_bytes + self.peer_bytes * peers + held

@@ -89,7 +89,7 @@ def central_peaks(case: Case, talk: Talk, jobs: load.Jobs, cost: load.Load) -> d
     reflectors = range(talk.found.reflectors)
     peers = talk.found.degrees()
     memory = (
-        case.costs.bgp_bytes(peers[place], sum(held.paths) * talk.found.blocks, reflects=True)
+        case.costs.bgp_bytes(peers[place], sum(held.paths) * talk.found.blocks, sum(held.paths))
         for place, held in enumerate(talk.reflectors)
     )
     return {
@@ -103,5 +103,5 @@ def central_peaks(case: Case, talk: Talk, jobs: load.Jobs, cost: load.Load) -> d
 
 def node_bytes(case: Case, found: Speakers) -> float:
     """Return the memory of a node's daemon: its own paths once, others' from each master."""
-    paths = (1 + max(1, found.pair) * (found.origins - 1)) * found.blocks
-    return case.costs.bgp_bytes(found.degrees()[-1], paths, reflects=False)
+    origins = 1 + max(1, found.pair) * (found.origins - 1)
+    return case.costs.bgp_bytes(found.degrees()[-1], origins * found.blocks, origins)

@@ -1,0 +1,98 @@
+"""What a machine's daemons cost, as a validation measured it there."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from msgspec import Struct
+
+from virtboost.net.figure import Figure, measured
+from virtboost.net.law import RULE_BYTES, RULE_S, WATCH_CPU, Laws, SessionLaw
+from virtboost.net.simulate.cost import Costs
+
+
+class Machine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What decides costs, of hardware and software."""
+
+    cpu: str
+    """Model, as the kernel names it."""
+    cpus: int
+    architecture: str
+    system: str
+    """Distribution, as it names itself."""
+    kernel: str
+    bird: str
+    """Version of BIRD."""
+
+    @property
+    def key(self) -> str:
+        """Return a name that machines of the same hardware share, whatever their kernel."""
+        return hardware_key(self.cpu, self.cpus, self.architecture)
+
+    @property
+    def label(self) -> str:
+        """Return it in words."""
+        hardware = f"{self.cpus} CPUs {self.cpu}, {self.architecture}"
+        return f"{hardware}, {self.system}, Linux {self.kernel}, BIRD {self.bird}"
+
+
+def hardware_key(cpu: str, cpus: int, architecture: str) -> str:
+    """Return a name that machines of the same hardware share, whatever their kernel."""
+    return hashlib.sha256(f"{architecture} {cpu} {cpus}".encode()).hexdigest()[:12]
+
+
+class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Costs of a machine, and how far they were checked."""
+
+    schema: Literal["virtboost.net-calibration/1"] = "virtboost.net-calibration/1"
+    machine: Machine
+    made_at: str
+    """UTC, ISO 8601."""
+    nodes: int
+    """Of the largest network that was run; beyond, figures are extrapolated."""
+    peers: int
+    """Of the BIRD with most sessions that was run."""
+    watchers: int
+    """Most that an etcd told; 0: none was run, and its cost is as before."""
+    rules: int
+    """Most that an ovs-vswitchd got; 0: none was run, and their cost is as before."""
+    memory_error: float
+    """Most by which memory was off, as a part."""
+    cpu_error: float
+    """Most by which CPU seconds were off, as a part."""
+    costs: Costs
+
+    @property
+    def laws(self) -> Laws:
+        """Return what a plan takes of it."""
+        costs, source = self.costs, "calibration"
+        send_s = costs.send_s + costs.message_s
+        route_s = send_s + costs.receive_s + costs.message_s + costs.install_s
+
+        def near(value: float) -> Figure:
+            error = self.cpu_error
+            return measured(value, value * max(0.0, 1 - error), value * (1 + error), source)
+
+        return Laws(
+            machine=self.machine.label,
+            bird_bytes=costs.memory_bytes,
+            peer_bytes=costs.peer_bytes,
+            path_bytes=costs.path_bytes,
+            origin_bytes=costs.origin_bytes,
+            memory_error=self.memory_error,
+            memory_peers=self.peers,
+            memory_source=source,
+            route_cpu=near(route_s),
+            reflect_cpu=near(send_s),
+            sessions=SessionLaw(
+                each_s=costs.session_s,
+                knee=costs.session_knee,
+                power=costs.session_power,
+                peers=self.peers,
+                error=self.cpu_error,
+            ),
+            watch_cpu=near(costs.watch_s) if self.watchers else WATCH_CPU,
+            rule_bytes=near(costs.rule_bytes) if self.rules else RULE_BYTES,
+            rule_s=near(costs.rule_s) if self.rules else RULE_S,
+        )
