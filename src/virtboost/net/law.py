@@ -53,6 +53,9 @@ FDB_BYTES = measured(200, 200, 200, "kernel-routes")
 RULE_BYTES = measured(1_340, 1_000, 1_340, "ovs-rules")
 """Of each OpenFlow rule, in ovs-vswitchd."""
 
+SWITCH_BYTES = 17_600_000
+"""Of ovs-vswitchd without rules: 31 MB with 10,000 and 286 MB with 200,000 (``ovs-rules``)."""
+
 CONTROLLER_BYTES = measured(2_900, 2_900, 2_900, "ovn-fit")
 """Of each OpenFlow rule, in ovn-controller."""
 
@@ -91,6 +94,17 @@ def reflector_memory(clients: float, paths: float) -> Figure:
     """Return the bytes of a BIRD that reflects: a quarter more, for what it sends to clients."""
     larger = bird_memory(clients, paths) * 1.25
     return structs.replace(larger, sources=(*larger.sources, "bird-reflector"))
+
+
+def switch_memory(rules: float) -> Figure:
+    """Return the bytes of an ovs-vswitchd; on one machine many share what is not for rules."""
+    found = RULE_BYTES * rules
+    return structs.replace(
+        found,
+        value=found.value + SWITCH_BYTES,
+        low=found.low,
+        high=found.value + SWITCH_BYTES,
+    )
 
 
 def deliver_cpu(routes: float) -> Figure:

@@ -18,7 +18,9 @@ def emulation_lines(run: Emulation, width: int) -> Iterator[str]:
     )
     yield from _table(run)
     if run.converged is not None:
-        text = f"every route in a node's kernel after {_range(run.converged, 's')}"
+        switched = "openflow_rules" in run.measures
+        what = "every rule in a node's switch" if switched else "every route in a node's kernel"
+        text = f"{what} after {_range(run.converged, 's')}"
         yield from wrapped(text, width)
     yield from wrapped(
         f"packets from every node's pods to every other node's: {run.reach.arrived:,} of "

@@ -10,9 +10,11 @@ import pytest
 
 from support.networks import PLAIN, described
 from virtboost.errors import InputError
+from virtboost.net.emit.files import files
 from virtboost.net.emulate.outcome import Cost, Emulation, Reach, judged, spread
 from virtboost.net.emulate.scene import Fault, Scene, scene
 from virtboost.net.emulate.watch import Change, changes
+from virtboost.net.plan import plan
 
 
 def acted(design: str | None, run: int | None = None, **changes: Any) -> Scene:
@@ -46,6 +48,7 @@ def test_a_large_network_is_run_with_few_nodes_and_its_own_timers() -> None:
     found = acted("calico-reflectors", churn=churn)
     assert (len(found.speakers), found.described_nodes) == (20, 1000)
     assert all("hold time 9;" in each.config for each in found.speakers)
+    assert found.noticed is not None
     assert (found.noticed.low, found.noticed.high) == (3.75, 9)
     small = acted("calico-reflectors", nodes=20, churn=churn)
     assert all("bfd on;" in each.config for each in small.speakers)
@@ -62,7 +65,11 @@ def test_addresses_begin_with_the_networks_first() -> None:
 @pytest.mark.parametrize(
     ("design", "nodes", "told"),
     [
-        ("calico-vxlan", 10, "can be run: calico-mesh, calico-reflectors, calico-rack-reflectors"),
+        (
+            "calico-vxlan",
+            10,
+            "can be run: calico-mesh, calico-reflectors, calico-rack-reflectors, ovs-vxlan",
+        ),
         ("calico-mesh", 1001, "from 1 to the 1000 that are described"),
         ("calico-mesh", 0, "from 1 to the 1000 that are described"),
         ("calico-mesh", 1, "calico-mesh needs 2 at least"),
@@ -96,6 +103,27 @@ def test_frr_without_bfd_cannot_notice_what_bfd_should(fault: Fault) -> None:
     network = described(nodes=20, churn={"node_failures_per_day": 9})
     with pytest.raises(InputError, match=r"--reflectors frr: .* needs FRR's bfdd"):
         scene(network, nodes=9, design="calico-reflectors", faults=(fault,), reflector="frr")
+
+
+def test_a_switch_is_prepared_by_what_is_emitted() -> None:
+    """Line by line, with the datapath of user space."""
+    network = described(nodes=4)
+    emitted = files(network, plan(network, "ovs-vxlan"))["node.sh"]
+    (script, *_) = [
+        each.config for each in scene(network, nodes=4, design="ovs-vxlan", faults=()).speakers
+    ]
+    wanted = emitted.replace("datapath_type=system", "datapath_type=netdev")
+    assert "datapath_type=netdev" in wanted and wanted in script
+
+
+def test_containers_have_addresses_of_their_nodes_subnet() -> None:
+    found = acted("ovs-vxlan", 3).speakers[2]
+    assert found.blocks == ("10.240.0.128/26",)
+    assert [each.address for each in found.ends] == ["10.240.0.130", "10.240.0.131"]
+    assert {each.gateway for each in found.ends} == {"10.240.0.129"}
+    assert [each.mac for each in found.ends] == ["0a:58:0a:f0:00:82", "0a:58:0a:f0:00:83"]
+    lonely = acted("ovs-vxlan", 3, pods_per_node=1)
+    assert [len(each.ends) for each in lonely.speakers] == [1, 1, 1]
 
 
 ADDED = bytes.fromhex(

@@ -7,11 +7,11 @@ import re
 import signal
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from virtboost.net.emulate.scene import Speaker
 from virtboost.net.emulate.space import SPACES, name
+from virtboost.net.emulate.speaker import Speaker
 
 SHARE = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 
@@ -28,6 +28,8 @@ class Daemon(ABC):
     """Of the daemon in the foreground, in its folder, where its configuration is."""
     head = ""
     """Before its configuration."""
+    servants: Sequence[subprocess.Popen[bytes]] = ()
+    """Daemons that it needs."""
 
     def __init__(self, place: int, speaker: Speaker) -> None:
         """Write its configuration; nothing starts yet."""
@@ -38,19 +40,29 @@ class Daemon(ABC):
         (self.folder / "config").write_text(self.head + speaker.config)
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What its programs find in their environment beside what this process does."""
+        return {}
+
     @abstractmethod
-    def sessions(self) -> int:
-        """Return how many of its sessions are established; 0: it does not answer yet."""
+    def established(self) -> int:
+        """Return how many of its sessions are, or rules; 0: it does not answer yet."""
 
     def start(self) -> None:
         """Start it; it is not waited for."""
+        self._process = self.begin(self.argv)
+
+    def begin(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start a program in the speaker's namespace and folder."""
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                ("nsenter", f"--net={SPACES / name(self.place)}", *self.argv),
+            return subprocess.Popen(
+                ("nsenter", f"--net={SPACES / name(self.place)}", *argv),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self.environment},
             )
 
     def running(self) -> subprocess.Popen[bytes]:
@@ -60,9 +72,13 @@ class Daemon(ABC):
             DaemonError: It ended.
         """
         if self._process is None or self._process.poll() is not None:
-            last = (self.folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
-            raise DaemonError(f"{self.title} of {self.speaker.address} ended: {''.join(last)}")
+            raise self.ended(self.title)
         return self._process
+
+    def ended(self, title: str) -> DaemonError:
+        """Return the error of a program that is no more, with the last that was logged."""
+        last = (self.folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
+        return DaemonError(f"{title} of {self.speaker.address} ended: {''.join(last)}")
 
     def kill(self) -> None:
         """Kill it and wait until it is gone."""
@@ -79,10 +95,8 @@ class Daemon(ABC):
         self.running().send_signal(signal.SIGCONT)
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds of its threads."""
-        tasks = Path(f"/proc/{self.running().pid}/task")
-        spent = (int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir())
-        return sum(spent) / 1e9
+        """Return the CPU seconds of its threads, and of those that serve it."""
+        return sum(map(_cpu_s, (self.running(), *self.servants)))
 
     def memory_bytes(self) -> int:
         """Return its memory, with its share of what it has in common with others."""
@@ -90,14 +104,23 @@ class Daemon(ABC):
         return sum(int(share) << 10 for share in SHARE.findall(told))
 
 
-def shown(*argv: str) -> str:
+def _cpu_s(process: subprocess.Popen[bytes]) -> float:
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def shown(*argv: str, **environment: str) -> str:
     """Return what a program prints.
 
     Raises:
         DaemonError: It fails.
     """
     done = subprocess.run(
-        argv, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        argv,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C", **environment},
     )
     if done.returncode:
         raise DaemonError(f"{argv[0]}: {done.stderr.strip()}")

@@ -1,4 +1,4 @@
-"""Pods' ends: sockets on addresses of blocks, which send each other packets over real routes."""
+"""Pods' ends: sockets in containers, or on addresses of blocks, which send each other packets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from virtboost.net.emulate.outcome import Reach
-from virtboost.net.emulate.scene import Speaker
 from virtboost.net.emulate.space import inside
+from virtboost.net.emulate.speaker import Speaker
 
 PORT = 7
 """Of all ends; echo's, though nothing is echoed."""
@@ -23,7 +23,7 @@ LATE_S = 0.5
 
 
 class Ends:
-    """One end for each block of each node."""
+    """Those that a node has, or one for each of its blocks."""
 
     def __init__(self, nodes: dict[int, Speaker]) -> None:
         """Open them.
@@ -31,18 +31,15 @@ class Ends:
         Args:
             nodes: Those with blocks, by place.
         """
-        self._addresses = {
-            place: [str(IPv4Network(block)[1]) for block in node.blocks]
-            for place, node in nodes.items()
-        }
-        self._sockets = {place: [*self._open(place)] for place in nodes}
+        self._addresses = {place: [*_addresses(node)] for place, node in nodes.items()}
+        self._sockets = {place: [*self._open(place, node)] for place, node in nodes.items()}
 
-    def _open(self, place: int) -> Iterator[socket.socket]:
-        with inside(place):
-            for address in self._addresses[place]:
+    def _open(self, place: int, node: Speaker) -> Iterator[socket.socket]:
+        for number, address in enumerate(self._addresses[place]):
+            with inside(place, number if node.ends else None):
                 found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
                 found.bind((address, PORT))
-                yield found
+            yield found
 
     def send(self, source: int, target: int, number: int) -> bool:
         """Send a packet to one end of a node, each in turn; tell whether there was a way to it."""
@@ -83,3 +80,10 @@ class Ends:
     def _collect(self, seen: set[tuple[int, int]]) -> None:
         for target in self._addresses:
             seen.update((source, target) for source, _ in self.arrived(target))
+
+
+def _addresses(node: Speaker) -> Iterator[str]:
+    if node.ends:
+        yield from (end.address for end in node.ends)
+    else:
+        yield from (str(IPv4Network(block)[1]) for block in node.blocks)

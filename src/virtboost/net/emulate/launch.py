@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
 import msgspec
 
 from virtboost.errors import InputError, TransportError
-from virtboost.net.emulate import bgpd
+from virtboost.net.emulate import bgpd, switch
 from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.emulate.scene import Scene
+from virtboost.net.emulate.speaker import Software
 from virtboost.net.emulate.stage import Done, Message, Said
 
-PROGRAMS = ("bird", "ip", "mount", "nsenter", "setpriv", "unshare")
+PROGRAMS = ("ip", "mount", "nsenter", "setpriv", "unshare")
+
+OF_DAEMONS: Mapping[Software, Sequence[str]] = {
+    "bird": ("bird",),
+    "frr": (bgpd.PROGRAM, "vtysh"),
+    "ovs": switch.PROGRAMS,
+}
 
 SYSTEM = ("/usr/sbin", "/sbin")
 """Where daemons are, which the paths of many users lack."""
@@ -90,15 +98,16 @@ def _require(scene: Scene, path: str) -> None:
     """Refuse before anything starts."""
     if os.geteuid() != 0:
         raise InputError("an emulation makes network namespaces: only root can")
-    programs = list(PROGRAMS)
-    if any(speaker.daemon == "frr" for speaker in scene.speakers):
-        programs += [bgpd.PROGRAM, "vtysh"]
+    daemons = sorted({speaker.daemon for speaker in scene.speakers})
+    programs = [*itertools.chain(*(OF_DAEMONS[each] for each in daemons)), *PROGRAMS]
     missing = [program for program in programs if shutil.which(program, path=path) is None]
     if missing:
         raise InputError(
-            f"not installed: {', '.join(missing)} (Debian: bird2, frr, iproute2, util-linux)"
+            f"not installed: {', '.join(missing)} (Debian: bird2, ethtool, frr, iproute2, "
+            "openvswitch-switch, util-linux)"
         )
-    needed = (scene.expected["bird_memory"].high or 0) * len(scene.speakers)
+    most = (each.high or 0 for key, each in scene.expected.items() if key.endswith("_memory"))
+    needed = max(most) * len(scene.speakers)
     found = AVAILABLE.search(Path("/proc/meminfo").read_text())
     if found and needed > int(found[1]) << 10:
         raise InputError(

@@ -19,6 +19,11 @@ TITLES = {
     "fib_routes": "routes to pods in a node's kernel",
     "bird_memory": "memory of a node's BIRD",
     "reflector_memory": "memory of a reflector's BIRD",
+    "tunnels_per_node": "tunnels of a node",
+    "openflow_rules": "OpenFlow rules of a node",
+    "megaflows": "megaflows of a node's tunnels",
+    "fdb_entries": "addresses that a node's switch learned",
+    "switch_memory": "memory of a node's ovs-vswitchd",
 }
 """Of what is expected and measured, by key."""
 

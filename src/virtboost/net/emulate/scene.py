@@ -16,18 +16,28 @@ from virtboost.net.description import Churn, Limits, Network, NodeGroup, Policie
 from virtboost.net.design import Design
 from virtboost.net.emit import bird, frr
 from virtboost.net.emit.layout import Layout, Reflector, reflectors, reflectors_wanted
+from virtboost.net.emulate import flows
+from virtboost.net.emulate.speaker import Software, Speaker, node_mac
 from virtboost.net.failure import Detection
 from virtboost.net.figure import NOTHING, Figure, exact
 from virtboost.net.mtu import mtu
 from virtboost.net.plan import DESIGNS, plan
 from virtboost.net.scale import scale_of
 
-RUNNABLE = tuple(
-    name
-    for name, design in DESIGNS.items()
-    if design.routing in ("mesh", "reflectors", "groups") and design.encapsulation.name == "none"
+SWITCHED = ("ovs-vxlan",)
+"""Designs of Open vSwitch that can be run: offload and DPDK need their hardware."""
+
+RUNNABLE = (
+    *(
+        name
+        for name, design in DESIGNS.items()
+        if design.routing in ("mesh", "reflectors", "groups")
+        and design.encapsulation.name == "none"
+    ),
+    *SWITCHED,
 )
-"""Designs that can be run: BGP without tunnels; stock BIRD lacks Calico's patch for IPIP."""
+"""Designs that can be run; of BGP those without tunnels: stock BIRD lacks Calico's patch for
+IPIP."""
 
 DEFAULT_NODES = 20
 
@@ -39,21 +49,6 @@ Fault = Literal["kill", "cut", "freeze", "reflector"]
 reflector's daemon is killed and starts again."""
 
 
-Software = Literal["bird", "frr"]
-
-
-class Speaker(Struct, frozen=True, kw_only=True):
-    """A daemon in a namespace of its own."""
-
-    address: str
-    reflector: bool
-    """Reflectors hold no pods."""
-    blocks: tuple[str, ...]
-    """Of its pods, each a route that it announces."""
-    daemon: Software = "bird"
-    config: str
-
-
 class Scene(Struct, frozen=True, kw_only=True):
     """A network to run."""
 
@@ -61,6 +56,7 @@ class Scene(Struct, frozen=True, kw_only=True):
     described_nodes: int
     """Of the description; as many as there are speakers are run."""
     mtu: int
+    pod_mtu: int
     prefix: int
     """Length of the nodes' network."""
     pools: tuple[str, ...]
@@ -68,8 +64,8 @@ class Scene(Struct, frozen=True, kw_only=True):
     """Reflectors first."""
     expected: dict[str, Figure]
     """By key of ``outcome.TITLES``."""
-    noticed: Figure
-    """Seconds until a dead node's routes are gone, by the planned timers."""
+    noticed: Figure | None
+    """Seconds until a dead node's routes are gone, by the planned timers; None: nobody looks."""
     restart_loss: Figure
     """Seconds that pods are out of reach while their node's daemon restarts."""
     faults: tuple[Fault, ...]
@@ -97,19 +93,20 @@ def scene(
     if small.node_count < chosen.least_nodes or small.node_count < 2:
         raise InputError(f"--nodes: {chosen.name} needs {max(2, chosen.least_nodes)} at least")
     ways = failure.detections(chosen, network, scale_of(network))
-    detection = next(each for each in ways if each.chosen)
     layout = Layout(
         design=chosen,
         network=small,
         scale=scale_of(small),
         mtu=mtu(chosen, small),
-        detection=detection,
+        detection=next((each for each in ways if each.chosen), None),
     )
     if "reflector" in faults and not reflectors_wanted(layout):
         raise InputError(f"--fault reflector: {chosen.name} has none")
-    if reflector == "frr" and detection.by == "bfd" and {"cut", "freeze"} & {*faults}:
+    if layout.detection is None:
+        return _switched(layout, network.node_count, faults)
+    if reflector == "frr" and layout.detection.by == "bfd" and {"cut", "freeze"} & {*faults}:
         raise InputError("--reflectors frr: bgpd runs alone, and the planned BFD needs FRR's bfdd")
-    return _scene(layout, network.node_count, detection, faults, reflector)
+    return _scene(layout, network.node_count, layout.detection, faults, reflector)
 
 
 def _design(network: Network, name: str | None) -> Design:
@@ -154,9 +151,7 @@ def _scene(
     faults: tuple[Fault, ...],
     reflector: Software,
 ) -> Scene:
-    count, wanted = layout.scale.nodes, reflectors_wanted(layout)
-    first = int(layout.network.addresses.node_network().network_address) + 1
-    addresses = tuple(str(IPv4Address(first + place)) for place in range(count))
+    wanted, addresses = reflectors_wanted(layout), _addresses(layout)
     named = structs.replace(layout.network.addresses, reflectors=addresses[:wanted])
     layout = structs.replace(layout, network=structs.replace(layout.network, addresses=named))
     found = reflectors(layout)
@@ -165,6 +160,7 @@ def _scene(
         design=layout.design.name,
         described_nodes=described,
         mtu=layout.network.mtu,
+        pod_mtu=layout.mtu.pod_bytes,
         prefix=layout.network.addresses.node_network().prefixlen,
         pools=layout.network.addresses.pods,
         speakers=(
@@ -174,6 +170,31 @@ def _scene(
         expected=_expected(layout, wanted, reflector),
         noticed=detection.blackhole,
         restart_loss=NOTHING if detection.graceful_restart else restart,
+        faults=faults,
+    )
+
+
+def _addresses(layout: Layout) -> tuple[str, ...]:
+    """Return the addresses of all nodes, by place."""
+    first = int(layout.network.addresses.node_network().network_address) + 1
+    return tuple(str(IPv4Address(first + place)) for place in range(layout.scale.nodes))
+
+
+def _switched(layout: Layout, described: int, faults: tuple[Fault, ...]) -> Scene:
+    """Return a scene of switches; that a node is dead is told by none to another."""
+    macs = [node_mac(place) for place in range(layout.scale.nodes)]
+    sites = flows.sites(layout, _addresses(layout), macs)
+    return Scene(
+        design=layout.design.name,
+        described_nodes=described,
+        mtu=layout.network.mtu,
+        pod_mtu=layout.mtu.pod_bytes,
+        prefix=layout.network.addresses.node_network().prefixlen,
+        pools=layout.network.addresses.pods,
+        speakers=tuple(flows.speakers(layout, sites)),
+        expected=flows.expected(layout),
+        noticed=None,
+        restart_loss=layout.design.forms["restart"](layout.scale),
         faults=faults,
     )
 

@@ -1,4 +1,4 @@
-"""Namespaces with an address each on one bridge; all of it goes with the last process in them.
+"""Namespaces of nodes on one bridge, and of containers; they go with the last process in them.
 
 Neighbours are permanent: the kernel counts and drops learned ones for all namespaces together
 (``gc_thresh3``, 1,024), and its limit is the host's, which is not touched.
@@ -14,12 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from virtboost.net.emulate.scene import Scene, Speaker
+from virtboost.net.emulate.scene import Scene
+from virtboost.net.emulate.speaker import End, Speaker, node_mac
 
 SPACES = Path("/run/netns")
 
 CLONE_NEWNET = 0x40000000
 """``linux/sched.h``."""
+
+
+WHOLE_CHECKSUMS = ("ethtool", "-K", "eth0", "tx", "off")
+"""Of packets that a switch in user space takes: it does not complete what the kernel left out."""
 
 
 class SpaceError(Exception):
@@ -34,9 +39,10 @@ def build(scene: Scene) -> None:
     """
     _run(("mount", "-t", "tmpfs", "none", str(SPACES.parent)))
     SPACES.mkdir()
-    _batch((), [f"netns add {name(place)}" for place in range(len(scene.speakers))])
-    for place in range(len(scene.speakers)):
-        with inside(place):
+    places = [*_places(scene)]
+    _batch((), [f"netns add {name(*each)}" for each in places])
+    for each in places:
+        with inside(*each):
             _settle()
     _settle()
     _batch((), _hub(scene))
@@ -44,9 +50,15 @@ def build(scene: Scene) -> None:
         list(pool.map(lambda place: _furnish(scene, place), range(len(scene.speakers))))
 
 
-def name(place: int) -> str:
-    """Return the name of a speaker's namespace, known to this mount namespace only."""
-    return f"n{place}"
+def _places(scene: Scene) -> Iterator[tuple[int, int | None]]:
+    for place, speaker in enumerate(scene.speakers):
+        yield place, None
+        yield from ((place, end) for end, _ in enumerate(speaker.ends))
+
+
+def name(place: int, end: int | None = None) -> str:
+    """Return the name of a speaker's namespace, or of an end's; this mount namespace knows it."""
+    return f"n{place}" if end is None else f"n{place}e{end}"
 
 
 def port(place: int) -> str:
@@ -60,11 +72,11 @@ def set_link(place: int, state: str) -> None:
 
 
 @contextmanager
-def inside(place: int) -> Iterator[None]:
-    """Be in a speaker's network namespace: sockets that are made there stay there."""
+def inside(place: int, end: int | None = None) -> Iterator[None]:
+    """Be in the network namespace of a speaker, or of an end: sockets that are made stay there."""
     own = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
-        there = os.open(SPACES / name(place), os.O_RDONLY)
+        there = os.open(SPACES / name(place, end), os.O_RDONLY)
         try:
             _enter(there)
         finally:
@@ -98,30 +110,46 @@ def _hub(scene: Scene) -> Iterator[str]:
     yield "link add br0 type bridge mcast_snooping 0"
     yield "link set br0 up"
     for place in range(len(scene.speakers)):
-        far = f"peer name eth0 address {_mac(place)} mtu {scene.mtu} netns {name(place)}"
+        far = f"peer name eth0 address {node_mac(place)} mtu {scene.mtu} netns {name(place)}"
         yield f"link add {port(place)} mtu {scene.mtu} type veth {far}"
         yield f"link set {port(place)} master br0 up"
 
 
 def _furnish(scene: Scene, place: int) -> None:
-    _batch(("-n", name(place)), _node(scene, place, scene.speakers[place]))
+    own = scene.speakers[place]
+    _batch(("-n", name(place)), _node(scene, place, own))
+    for number, end in enumerate(own.ends):
+        _batch(("-n", name(place, number)), _container(end))
+        _run(("ip", "netns", "exec", name(place, number), *WHOLE_CHECKSUMS))
 
 
 def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
-    """Yield what is in a namespace: every address of a block is the node's, as those of pods."""
     yield "link set lo up"
     yield "link set eth0 up"
+    if own.daemon != "ovs":
+        yield from _routed(scene, place, own)
+    for number, end in enumerate(own.ends):
+        far = f"peer name eth0 address {end.mac} mtu {scene.pod_mtu} netns {name(place, number)}"
+        yield f"link add e{number} mtu {scene.pod_mtu} type veth {far}"
+        yield f"link set e{number} up"
+
+
+def _routed(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
+    """Yield what a node has that routes: every address of a block is its own, as those of pods."""
     yield f"address add {own.address}/{scene.prefix} dev eth0"
     for block in own.blocks:
         yield f"route add blackhole {block}"
         yield f"route add local {block} dev lo"
     for other, speaker in enumerate(scene.speakers):
         if other != place:
-            yield f"neigh add {speaker.address} lladdr {_mac(other)} dev eth0 nud permanent"
+            yield f"neigh add {speaker.address} lladdr {node_mac(other)} dev eth0 nud permanent"
 
 
-def _mac(place: int) -> str:
-    return f"02:00:00:00:{place >> 8:02x}:{place & 255:02x}"
+def _container(end: End) -> Iterator[str]:
+    yield "link set lo up"
+    yield "link set eth0 up"
+    yield f"address add {end.address}/{end.prefix} dev eth0"
+    yield f"route add default via {end.gateway}"
 
 
 def _batch(options: Sequence[str], lines: Iterator[str] | list[str]) -> None:

@@ -17,17 +17,13 @@ import msgspec
 from msgspec import Struct
 
 from virtboost.net.emulate import space
-from virtboost.net.emulate.bgpd import Bgpd
-from virtboost.net.emulate.bird import Bird
-from virtboost.net.emulate.daemon import Daemon, DaemonError
-from virtboost.net.emulate.ends import Ends
+from virtboost.net.emulate.daemon import DaemonError
 from virtboost.net.emulate.fault import Trial
 from virtboost.net.emulate.outcome import Cost, Emulation, Measure, Spread, judged, spread
-from virtboost.net.emulate.scene import Scene, Software
-from virtboost.net.emulate.watch import Watch
-
-KINDS: dict[Software, type[Daemon]] = {"bird": Bird, "frr": Bgpd}
-"""Of daemons."""
+from virtboost.net.emulate.plane import Plane
+from virtboost.net.emulate.routed import Routed
+from virtboost.net.emulate.scene import Scene
+from virtboost.net.emulate.switched import Switched
 
 
 class Said(Struct, frozen=True, tag=True):
@@ -61,24 +57,21 @@ def run(scene: Scene, tell: Callable[[str], None]) -> Emulation:
     began = time.monotonic()
     tell(f"making {len(scene.speakers)} namespaces")
     space.build(scene)
-    daemons = [
-        KINDS[speaker.daemon](place, speaker) for place, speaker in enumerate(scene.speakers)
-    ]
-    watch, ends = _watchers(scene)
+    plane = _plane(scene)
     setup_s = time.monotonic() - began
     tell("starting daemons")
-    converged, cost = _converge(scene, daemons, watch, setup_s)
+    converged, cost = _converge(scene, plane, setup_s)
     tell("measuring")
-    measures = _measure(scene, daemons)
-    reach = ends.reach()
+    measures = _measure(scene, plane)
+    reach = plane.ends.reach()
     faults = []
     for fault in scene.faults:
         tell(f"fault: {fault}")
-        faults.append(Trial(fault, scene, daemons, watch, ends).run())
+        faults.append(Trial(fault, scene, plane.daemons, plane.watch, plane.ends).run())
     found = Emulation(
         design=scene.design,
-        nodes=len(daemons),
-        reflectors=len(_by_role(daemons)[1]),
+        nodes=len(scene.speakers),
+        reflectors=sum(speaker.reflector for speaker in scene.speakers),
         described_nodes=scene.described_nodes,
         converged=converged,
         measures=measures,
@@ -89,17 +82,14 @@ def run(scene: Scene, tell: Callable[[str], None]) -> Emulation:
     return judged(found)
 
 
-def _watchers(scene: Scene) -> tuple[Watch, Ends]:
-    nodes = {place: each for place, each in enumerate(scene.speakers) if each.blocks}
-    everywhere = {block for node in nodes.values() for block in node.blocks}
-    wanted = {place: everywhere - set(node.blocks) for place, node in nodes.items()}
-    return Watch(wanted), Ends(nodes)
+def _plane(scene: Scene) -> Plane:
+    kinds = {speaker.daemon for speaker in scene.speakers}
+    return Switched(scene) if "ovs" in kinds else Routed(scene)
 
 
-def _converge(
-    scene: Scene, daemons: list[Daemon], watch: Watch, setup_s: float
-) -> tuple[Spread | None, Cost]:
-    """Start all daemons, and wait until every node has every route."""
+def _converge(scene: Scene, plane: Plane, setup_s: float) -> tuple[Spread | None, Cost]:
+    """Start all daemons, and wait until every node has all that it lacks."""
+    daemons, watch = plane.daemons, plane.watch
     busy, harness, began = _busy(), _harness_s(), time.monotonic()
     for each in daemons:
         each.start()
@@ -122,45 +112,21 @@ def _converge(
     return spread(at - began for at in watch.complete_at.values()), cost
 
 
-def _measure(scene: Scene, daemons: list[Daemon]) -> dict[str, Measure]:
+def _measure(scene: Scene, plane: Plane) -> dict[str, Measure]:
     """Count and weigh, once counts are as expected or no longer waited for."""
     end = time.monotonic() + scene.patience_s
     while True:
-        counted = _counted(scene, daemons)
+        counted = plane.counted()
         if time.monotonic() > end or all(
-            set(counted[key]) == {scene.expected[key].value} for key in ("sessions", "rib_paths")
+            set(counted[key]) == {scene.expected[key].value} for key in plane.settling
         ):
             break
         time.sleep(1)
-    nodes, reflectors = _by_role(daemons)
-    counted |= {
-        "fib_routes": [bird.routes(scene.pools) for bird in nodes],
-        "bird_memory": [bird.memory_bytes() for bird in nodes],
-        "reflector_memory": [bird.memory_bytes() for bird in reflectors],
-    }
+    counted |= plane.weighed()
     return {
         key: Measure(expected=expected, measured=spread(counted[key]))
         for key, expected in scene.expected.items()
     }
-
-
-def _counted(scene: Scene, daemons: list[Daemon]) -> dict[str, list[float]]:
-    nodes, reflectors = _by_role(daemons)
-    of_nodes, of_reflectors = ([bird.sessions() for bird in each] for each in (nodes, reflectors))
-    return {
-        "sessions": [(sum(of_nodes) + sum(of_reflectors)) / 2],
-        "sessions_per_node": [*of_nodes],
-        "sessions_per_reflector": [*of_reflectors],
-        "rib_paths": [bird.paths(scene.pools) for bird in nodes],
-    }
-
-
-def _by_role(daemons: list[Daemon]) -> tuple[list[Bird], list[Daemon]]:
-    """Return those of nodes, and those of reflectors."""
-    return (
-        [each for each in daemons if isinstance(each, Bird) and not each.speaker.reflector],
-        [each for each in daemons if each.speaker.reflector],
-    )
 
 
 def _busy() -> tuple[int, int]:
@@ -174,8 +140,9 @@ def _busy() -> tuple[int, int]:
 
 
 def _harness_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    """Return the CPU seconds of this process, and of programs that ended: controllers."""
+    uses = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(used.ru_utime + used.ru_stime for used in uses)
 
 
 def _messages() -> Iterator[Message]:

@@ -1,0 +1,40 @@
+"""A node or a reflector of an emulation, and containers of it that have namespaces of their own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+Software = Literal["bird", "frr", "ovs"]
+"""What carries a speaker's routes or flows."""
+
+
+class End(Struct, frozen=True, kw_only=True):
+    """A container's end: a namespace with a link to its node."""
+
+    address: str
+    prefix: int
+    """Length of the network that it believes to be in."""
+    mac: str
+    gateway: str
+
+
+class Speaker(Struct, frozen=True, kw_only=True):
+    """A daemon in a namespace of its own."""
+
+    address: str
+    reflector: bool
+    """Reflectors hold no pods."""
+    blocks: tuple[str, ...]
+    """Of its pods, each a route that others have."""
+    daemon: Software = "bird"
+    config: str
+    """Of the daemon; of Open vSwitch, what its controller does, as shell script."""
+    ends: tuple[End, ...] = ()
+    """Empty: an address of each block stands for its pods, in the node's namespace."""
+
+
+def node_mac(place: int) -> str:
+    """Return the MAC address of a node's link."""
+    return f"02:00:00:00:{place >> 8:02x}:{place & 255:02x}"
