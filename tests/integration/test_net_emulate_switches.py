@@ -40,7 +40,7 @@ def test_switches_are_as_planned(tmp_path: Path) -> None:
     assert measures.pop("switch_memory")["least"] > 5_000_000
     assert all(each["least"] == each["most"] for each in measures.values())
     assert {key: each["most"] for key, each in measures.items()} == {
-        "tunnels_per_node": 4, "openflow_rules": 160, "megaflows": 12, "fdb_entries": 0,
+        "tunnels_per_node": 4, "openflow_rules": 160, "megaflows": 12, "learned_addresses": 0,
     }  # fmt: skip
     assert document["reach"] == {"sent": 20, "arrived": 20}
     assert 0 < document["converged"]["least"] <= document["converged"]["most"] < 60

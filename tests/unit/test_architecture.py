@@ -32,7 +32,24 @@ PURE = ("model", "catalogue", "check", "plan", "emit", "net", "scan", "report")
 
 NOT_PURE = {
     f"net/emulate/{name}.py"
-    for name in ("bgpd", "bird", "daemon", "ends", "fault", "launch", "space", "stage", "watch")
+    for name in (
+        "bgpd",
+        "bird",
+        "daemon",
+        "ends",
+        "etcd",
+        "fault",
+        "felix",
+        "launch",
+        "plane",
+        "routed",
+        "space",
+        "stage",
+        "stored",
+        "switch",
+        "switched",
+        "watch",
+    )
 }
 """Of these packages."""
 

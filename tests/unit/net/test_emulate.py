@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import combinations
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from support.networks import PLAIN, described
 from virtboost.errors import InputError
 from virtboost.net.emit.files import files
+from virtboost.net.emulate import felix
 from virtboost.net.emulate.outcome import Cost, Emulation, Reach, judged, spread
 from virtboost.net.emulate.scene import Fault, Scene, scene
 from virtboost.net.emulate.watch import Change, changes
@@ -66,9 +68,9 @@ def test_addresses_begin_with_the_networks_first() -> None:
     ("design", "nodes", "told"),
     [
         (
-            "calico-vxlan",
+            "calico-ipip",
             10,
-            "can be run: calico-mesh, calico-reflectors, calico-rack-reflectors, ovs-vxlan",
+            "can be run: calico-mesh, calico-reflectors, calico-rack-reflectors, calico-vxlan, ovs-vxlan",
         ),
         ("calico-mesh", 1001, "from 1 to the 1000 that are described"),
         ("calico-mesh", 0, "from 1 to the 1000 that are described"),
@@ -124,6 +126,39 @@ def test_containers_have_addresses_of_their_nodes_subnet() -> None:
     assert [each.mac for each in found.ends] == ["0a:58:0a:f0:00:82", "0a:58:0a:f0:00:83"]
     lonely = acted("ovs-vxlan", 3, pods_per_node=1)
     assert [len(each.ends) for each in lonely.speakers] == [1, 1, 1]
+
+
+def test_a_node_of_vxlan_tells_where_its_pods_are() -> None:
+    """The tunnel has the first address of the first block, pods the next ones."""
+    found = acted("calico-vxlan", 3, pods_per_node=100).speakers[2]
+    told = json.loads(found.config)
+    assert (told["own"]["address"], told["own"]["tunnel"]) == ("192.168.0.3", "10.240.1.0")
+    assert told["own"]["blocks"] == ["10.240.1.0/26", "10.240.1.64/26"]
+    assert told["mtu"] == 1450
+    assert [each.address for each in found.ends] == ["10.240.1.1", "10.240.1.2"]
+
+
+def test_felix_follows_what_is_told_of_other_nodes() -> None:
+    """In base64, as etcd's gateway has it: a key of a node, one of a pod, and another node's."""
+    events = [
+        {"kv": {"key": "L2NhbGljby9ub2Rlcy8x", "value": "eyJhZGRyZXNzIjogIjEifQ=="}},
+        {"kv": {"key": "L2NhbGljby93b3JrbG9hZHMvMQ==", "value": "e30="}},
+        {"kv": {"key": "L2NhbGljby9ub2Rlcy8y", "value": "eyJhZGRyZXNzIjogIjIifQ=="}},
+    ]
+    assert felix.others(events, "1") == [{"address": "2"}]
+    node = {
+        "address": "192.168.0.2",
+        "tunnel": "10.240.0.64",
+        "mac": "66:00:00:00:00:01",
+        "blocks": ["10.240.0.64/26"],
+    }
+    assert [*felix.forwarding([node])] == [
+        "fdb replace 66:00:00:00:00:01 dev vxlan.calico dst 192.168.0.2 self permanent"
+    ]
+    assert [*felix.routes([node])] == [
+        "neigh replace 10.240.0.64 lladdr 66:00:00:00:00:01 dev vxlan.calico nud permanent",
+        "route replace 10.240.0.64/26 via 10.240.0.64 dev vxlan.calico onlink proto 80",
+    ]
 
 
 ADDED = bytes.fromhex(

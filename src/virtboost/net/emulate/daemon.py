@@ -96,7 +96,7 @@ class Daemon(ABC):
 
     def cpu_s(self) -> float:
         """Return the CPU seconds of its threads, and of those that serve it."""
-        return sum(map(_cpu_s, (self.running(), *self.servants)))
+        return sum(map(cpu_s, (self.running(), *self.servants)))
 
     def memory_bytes(self) -> int:
         """Return its memory, with its share of what it has in common with others."""
@@ -104,7 +104,8 @@ class Daemon(ABC):
         return sum(int(share) << 10 for share in SHARE.findall(told))
 
 
-def _cpu_s(process: subprocess.Popen[bytes]) -> float:
+def cpu_s(process: subprocess.Popen[bytes]) -> float:
+    """Return the CPU seconds of a process's threads."""
     tasks = Path(f"/proc/{process.pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 

@@ -84,7 +84,7 @@ def expected(layout: Layout) -> dict[str, Figure]:
         "tunnels_per_node": forms["tunnels_per_node"](scale),
         "openflow_rules": exact(rules),
         "megaflows": exact(FLOWS_A_PEER * (scale.nodes - 1)),
-        "fdb_entries": exact(0),
+        "learned_addresses": exact(0),
         "switch_memory": law.switch_memory(rules),
     }
 

@@ -29,6 +29,7 @@ OF_DAEMONS: Mapping[Software, Sequence[str]] = {
     "bird": ("bird",),
     "frr": (bgpd.PROGRAM, "vtysh"),
     "ovs": switch.PROGRAMS,
+    "felix": ("bridge", "etcd", "ethtool"),
 }
 
 SYSTEM = ("/usr/sbin", "/sbin")
@@ -103,11 +104,11 @@ def _require(scene: Scene, path: str) -> None:
     missing = [program for program in programs if shutil.which(program, path=path) is None]
     if missing:
         raise InputError(
-            f"not installed: {', '.join(missing)} (Debian: bird2, ethtool, frr, iproute2, "
-            "openvswitch-switch, util-linux)"
+            f"not installed: {', '.join(missing)} (Debian: bird2, etcd-server, ethtool, frr, "
+            "iproute2, openvswitch-switch, util-linux)"
         )
     most = (each.high or 0 for key, each in scene.expected.items() if key.endswith("_memory"))
-    needed = max(most) * len(scene.speakers)
+    needed = max(most, default=0) * len(scene.speakers)
     found = AVAILABLE.search(Path("/proc/meminfo").read_text())
     if found and needed > int(found[1]) << 10:
         raise InputError(

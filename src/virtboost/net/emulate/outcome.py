@@ -22,7 +22,12 @@ TITLES = {
     "tunnels_per_node": "tunnels of a node",
     "openflow_rules": "OpenFlow rules of a node",
     "megaflows": "megaflows of a node's tunnels",
-    "fdb_entries": "addresses that a node's switch learned",
+    "learned_addresses": "addresses that a node's switch learned",
+    "fdb_entries": "forwarding entries of a node's VXLAN device",
+    "neighbours": "neighbour entries of a node",
+    "watchers": "watchers of the datastore",
+    "watch_events": "events that the datastore sent to them",
+    "watch_cpu": "CPU of the datastore for each",
     "switch_memory": "memory of a node's ovs-vswitchd",
 }
 """Of what is expected and measured, by key."""

@@ -48,6 +48,10 @@ class Plane(ABC):
         self.daemons = self.cast()
         self.watch = self.watching()
 
+    def cpu_s(self) -> float:
+        """Return the CPU seconds of all daemons."""
+        return sum(each.cpu_s() for each in self.daemons)
+
     @abstractmethod
     def cast(self) -> Sequence[Daemon]:
         """Return the daemons, by place."""

@@ -16,7 +16,7 @@ from virtboost.net.description import Churn, Limits, Network, NodeGroup, Policie
 from virtboost.net.design import Design
 from virtboost.net.emit import bird, frr
 from virtboost.net.emit.layout import Layout, Reflector, reflectors, reflectors_wanted
-from virtboost.net.emulate import flows
+from virtboost.net.emulate import flows, vxlan
 from virtboost.net.emulate.speaker import Software, Speaker, node_mac
 from virtboost.net.failure import Detection
 from virtboost.net.figure import NOTHING, Figure, exact
@@ -24,8 +24,9 @@ from virtboost.net.mtu import mtu
 from virtboost.net.plan import DESIGNS, plan
 from virtboost.net.scale import scale_of
 
-SWITCHED = ("ovs-vxlan",)
-"""Designs of Open vSwitch that can be run: offload and DPDK need their hardware."""
+WITHOUT_BGP = ("calico-vxlan", "ovs-vxlan")
+"""Designs without BGP that can be run: all nodes are in one subnet, and Open vSwitch's offload and
+DPDK need their hardware."""
 
 RUNNABLE = (
     *(
@@ -34,7 +35,7 @@ RUNNABLE = (
         if design.routing in ("mesh", "reflectors", "groups")
         and design.encapsulation.name == "none"
     ),
-    *SWITCHED,
+    *WITHOUT_BGP,
 )
 """Designs that can be run; of BGP those without tunnels: stock BIRD lacks Calico's patch for
 IPIP."""
@@ -103,7 +104,7 @@ def scene(
     if "reflector" in faults and not reflectors_wanted(layout):
         raise InputError(f"--fault reflector: {chosen.name} has none")
     if layout.detection is None:
-        return _switched(layout, network.node_count, faults)
+        return _overlay(layout, network.node_count, faults)
     if reflector == "frr" and layout.detection.by == "bfd" and {"cut", "freeze"} & {*faults}:
         raise InputError("--reflectors frr: bgpd runs alone, and the planned BFD needs FRR's bfdd")
     return _scene(layout, network.node_count, layout.detection, faults, reflector)
@@ -180,10 +181,16 @@ def _addresses(layout: Layout) -> tuple[str, ...]:
     return tuple(str(IPv4Address(first + place)) for place in range(layout.scale.nodes))
 
 
-def _switched(layout: Layout, described: int, faults: tuple[Fault, ...]) -> Scene:
-    """Return a scene of switches; that a node is dead is told by none to another."""
-    macs = [node_mac(place) for place in range(layout.scale.nodes)]
-    sites = flows.sites(layout, _addresses(layout), macs)
+def _overlay(layout: Layout, described: int, faults: tuple[Fault, ...]) -> Scene:
+    """Return a scene of tunnels; that a node is dead is told by none to another."""
+    addresses = _addresses(layout)
+    if layout.design.plane == "ovs":
+        macs = [node_mac(place) for place in range(layout.scale.nodes)]
+        speakers = flows.speakers(layout, flows.sites(layout, addresses, macs))
+        expected, loss = flows.expected(layout), layout.design.forms["restart"](layout.scale)
+    else:
+        speakers = vxlan.speakers(layout, addresses, _blocks(layout.network))
+        expected, loss = vxlan.expected(layout), NOTHING
     return Scene(
         design=layout.design.name,
         described_nodes=described,
@@ -191,10 +198,10 @@ def _switched(layout: Layout, described: int, faults: tuple[Fault, ...]) -> Scen
         pod_mtu=layout.mtu.pod_bytes,
         prefix=layout.network.addresses.node_network().prefixlen,
         pools=layout.network.addresses.pods,
-        speakers=tuple(flows.speakers(layout, sites)),
-        expected=flows.expected(layout),
+        speakers=tuple(speakers),
+        expected=expected,
         noticed=None,
-        restart_loss=layout.design.forms["restart"](layout.scale),
+        restart_loss=loss,
         faults=faults,
     )
 

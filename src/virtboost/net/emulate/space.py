@@ -16,6 +16,7 @@ from pathlib import Path
 
 from virtboost.net.emulate.scene import Scene
 from virtboost.net.emulate.speaker import End, Speaker, node_mac
+from virtboost.net.emulate.vxlan import DATASTORE, GATEWAY_MAC, POD_GATEWAY
 
 SPACES = Path("/run/netns")
 
@@ -100,6 +101,7 @@ def _settle() -> None:
         ("ipv6/conf/default/disable_ipv6", "1"),
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
+        ("ipv4/ip_forward", "1"),
     ):
         file = Path("/proc/sys/net") / path
         if file.exists():
@@ -107,12 +109,23 @@ def _settle() -> None:
 
 
 def _hub(scene: Scene) -> Iterator[str]:
-    yield "link add br0 type bridge mcast_snooping 0"
+    yield "link set lo up"
+    yield f"link add br0 address {node_mac(len(scene.speakers))} type bridge mcast_snooping 0"
     yield "link set br0 up"
     for place in range(len(scene.speakers)):
         far = f"peer name eth0 address {node_mac(place)} mtu {scene.mtu} netns {name(place)}"
         yield f"link add {port(place)} mtu {scene.mtu} type veth {far}"
         yield f"link set {port(place)} master br0 up"
+    if any(speaker.daemon == "felix" for speaker in scene.speakers):
+        yield from _datastore(scene)
+
+
+def _datastore(scene: Scene) -> Iterator[str]:
+    """Yield the address of the datastore on the bridge, and the way back to the nodes."""
+    yield f"address add {DATASTORE}/32 dev br0"
+    for place, speaker in enumerate(scene.speakers):
+        yield f"route add {speaker.address} dev br0"
+        yield f"neigh add {speaker.address} lladdr {node_mac(place)} dev br0 nud permanent"
 
 
 def _furnish(scene: Scene, place: int) -> None:
@@ -132,6 +145,14 @@ def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
         far = f"peer name eth0 address {end.mac} mtu {scene.pod_mtu} netns {name(place, number)}"
         yield f"link add e{number} mtu {scene.pod_mtu} type veth {far}"
         yield f"link set e{number} up"
+        if own.daemon != "ovs":
+            yield f"link set e{number} address {GATEWAY_MAC}"
+            yield f"route add {end.address} dev e{number}"
+            yield f"neigh add {end.address} lladdr {end.mac} dev e{number} nud permanent"
+    if own.daemon == "felix":
+        hub = node_mac(len(scene.speakers))
+        yield f"route add {DATASTORE} dev eth0"
+        yield f"neigh add {DATASTORE} lladdr {hub} dev eth0 nud permanent"
 
 
 def _routed(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
@@ -139,7 +160,8 @@ def _routed(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
     yield f"address add {own.address}/{scene.prefix} dev eth0"
     for block in own.blocks:
         yield f"route add blackhole {block}"
-        yield f"route add local {block} dev lo"
+        if not own.ends:
+            yield f"route add local {block} dev lo"
     for other, speaker in enumerate(scene.speakers):
         if other != place:
             yield f"neigh add {speaker.address} lladdr {node_mac(other)} dev eth0 nud permanent"
@@ -149,7 +171,9 @@ def _container(end: End) -> Iterator[str]:
     yield "link set lo up"
     yield "link set eth0 up"
     yield f"address add {end.address}/{end.prefix} dev eth0"
-    yield f"route add default via {end.gateway}"
+    if end.gateway == POD_GATEWAY:
+        yield f"neigh add {end.gateway} lladdr {GATEWAY_MAC} dev eth0 nud permanent"
+    yield f"route add default via {end.gateway} dev eth0 onlink"
 
 
 def _batch(options: Sequence[str], lines: Iterator[str] | list[str]) -> None:

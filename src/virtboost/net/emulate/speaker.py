@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Software = Literal["bird", "frr", "ovs"]
+Software = Literal["bird", "frr", "ovs", "felix"]
 """What carries a speaker's routes or flows."""
 
 

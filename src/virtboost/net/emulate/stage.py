@@ -23,6 +23,7 @@ from virtboost.net.emulate.outcome import Cost, Emulation, Measure, Spread, judg
 from virtboost.net.emulate.plane import Plane
 from virtboost.net.emulate.routed import Routed
 from virtboost.net.emulate.scene import Scene
+from virtboost.net.emulate.stored import Stored
 from virtboost.net.emulate.switched import Switched
 
 
@@ -84,6 +85,8 @@ def run(scene: Scene, tell: Callable[[str], None]) -> Emulation:
 
 def _plane(scene: Scene) -> Plane:
     kinds = {speaker.daemon for speaker in scene.speakers}
+    if "felix" in kinds:
+        return Stored(scene)
     return Switched(scene) if "ovs" in kinds else Routed(scene)
 
 
@@ -103,7 +106,7 @@ def _converge(scene: Scene, plane: Plane, setup_s: float) -> tuple[Spread | None
     worked, idle = (after - before for after, before in zip(_busy(), busy, strict=True))
     cost = Cost(
         setup_s=setup_s,
-        daemon_cpu_s=sum(each.cpu_s() for each in daemons),
+        daemon_cpu_s=plane.cpu_s(),
         harness_cpu_s=_harness_s() - harness,
         busy_ratio=worked / max(1, worked + idle),
     )

@@ -72,7 +72,7 @@ class Switched(Plane):
             "tunnels_per_node": [tunnels for _, tunnels in flows],
             "openflow_rules": [each.rules() for each in self._switches],
             "megaflows": [count for count, _ in flows],
-            "fdb_entries": [each.learned() for each in self._switches],
+            "learned_addresses": [each.learned() for each in self._switches],
         }
 
     def weighed(self) -> dict[str, list[float]]:
