@@ -134,7 +134,7 @@ def test_what_is_not_as_planned_is_told() -> None:
     assert seen(run, "sessions") == 3
     assert run.reach.arrived == 6
     assert run.problems == (
-        "some nodes did not get all routes",
+        "some nodes did not get all routes or rules",
         "BGP sessions: not as planned",
         "BGP sessions of a node: not as planned",
         "paths that a node's BIRD holds: not as planned",

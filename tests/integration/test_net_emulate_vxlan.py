@@ -58,7 +58,7 @@ def test_the_kernel_goes_on_without_felix() -> None:
     kill, freeze, cut = run.faults
     assert run.problems == ()
     assert kill.lost.most < 0.5 and freeze.lost.most < 0.5
-    assert 0.9 < cut.lost.least <= cut.lost.most < 5
+    assert 0.7 < cut.lost.least <= cut.lost.most < 5
 
 
 def test_packets_take_the_tunnels() -> None:
@@ -79,5 +79,5 @@ def test_a_datastore_that_does_not_start_is_told(
     (tmp_path / "etcd").write_text("#!/bin/sh\necho no space left >&2\nexit 3\n")
     (tmp_path / "etcd").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(TransportError, match="etcd does not answer: no space left"):
+    with pytest.raises(TransportError, match="etcd ended: no space left"):
         ran(acted(2))

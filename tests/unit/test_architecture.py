@@ -40,6 +40,7 @@ NOT_PURE = {
         "etcd",
         "fault",
         "felix",
+        "logical",
         "launch",
         "plane",
         "routed",

@@ -56,6 +56,9 @@ RULE_BYTES = measured(1_340, 1_000, 1_340, "ovs-rules")
 SWITCH_BYTES = 17_600_000
 """Of ovs-vswitchd without rules: 31 MB with 10,000 and 286 MB with 200,000 (``ovs-rules``)."""
 
+CONTROLLER_IDLE_BYTES = 8_200_000
+"""Of ovn-controller without rules: 15 MB with 2,346, 80 MB with 24,846 (``ovn-fit``)."""
+
 CONTROLLER_BYTES = measured(2_900, 2_900, 2_900, "ovn-fit")
 """Of each OpenFlow rule, in ovn-controller."""
 
@@ -98,13 +101,17 @@ def reflector_memory(clients: float, paths: float) -> Figure:
 
 def switch_memory(rules: float) -> Figure:
     """Return the bytes of an ovs-vswitchd; on one machine many share what is not for rules."""
-    found = RULE_BYTES * rules
-    return structs.replace(
-        found,
-        value=found.value + SWITCH_BYTES,
-        low=found.low,
-        high=found.value + SWITCH_BYTES,
-    )
+    return _on_top_of(SWITCH_BYTES, RULE_BYTES * rules)
+
+
+def controller_memory(rules: float) -> Figure:
+    """Return the bytes of an ovn-controller; on one machine many share what is not for rules."""
+    return _on_top_of(CONTROLLER_IDLE_BYTES, CONTROLLER_BYTES * rules)
+
+
+def _on_top_of(idle_bytes: float, found: Figure) -> Figure:
+    most = found.value + idle_bytes
+    return structs.replace(found, value=most, low=found.low, high=most)
 
 
 def deliver_cpu(routes: float) -> Figure:

@@ -70,7 +70,7 @@ def test_addresses_begin_with_the_networks_first() -> None:
         (
             "calico-ipip",
             10,
-            "can be run: calico-mesh, calico-reflectors, calico-rack-reflectors, calico-vxlan, ovs-vxlan",
+            "can be run: calico-mesh, calico-reflectors, calico-rack-reflectors, calico-vxlan, ovs-vxlan, ovn-central",
         ),
         ("calico-mesh", 1001, "from 1 to the 1000 that are described"),
         ("calico-mesh", 0, "from 1 to the 1000 that are described"),
@@ -116,6 +116,16 @@ def test_a_switch_is_prepared_by_what_is_emitted() -> None:
     ]
     wanted = emitted.replace("datapath_type=system", "datapath_type=netdev")
     assert "datapath_type=netdev" in wanted and wanted in script
+
+
+def test_ovn_is_filled_and_joined_by_what_is_emitted() -> None:
+    network = described(nodes=4)
+    emitted = files(network, plan(network, "ovn-central"))
+    found = scene(network, nodes=4, design="ovn-central", faults=())
+    assert emitted["northbound.sh"] in found.central
+    assert all(emitted["node.sh"] in each.config for each in found.speakers)
+    assert found.central.count("lsp-add node-3 node-3-pod-") == 30
+    assert 'lsp-set-addresses node-3-pod-0 "0a:58:0a:f0:00:82 10.240.0.130"' in found.central
 
 
 def test_containers_have_addresses_of_their_nodes_subnet() -> None:

@@ -75,10 +75,19 @@ class Daemon(ABC):
             raise self.ended(self.title)
         return self._process
 
+    def check(self) -> None:
+        """See to it that it runs, and those that serve it.
+
+        Raises:
+            DaemonError: One ended.
+        """
+        self.running()
+        if any(each.poll() is not None for each in self.servants):
+            raise self.ended(f"what {self.title} needs")
+
     def ended(self, title: str) -> DaemonError:
         """Return the error of a program that is no more, with the last that was logged."""
-        last = (self.folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
-        return DaemonError(f"{title} of {self.speaker.address} ended: {''.join(last)}")
+        return last_words(f"{title} of {self.speaker.address}", self.folder / "log")
 
     def kill(self) -> None:
         """Kill it and wait until it is gone."""
@@ -96,18 +105,33 @@ class Daemon(ABC):
 
     def cpu_s(self) -> float:
         """Return the CPU seconds of its threads, and of those that serve it."""
-        return sum(map(cpu_s, (self.running(), *self.servants)))
+        return sum(map(cpu_s, self.pids()))
+
+    def pids(self) -> Sequence[int]:
+        """Return the processes whose work is its own."""
+        return [each.pid for each in (self.running(), *self.servants)]
 
     def memory_bytes(self) -> int:
         """Return its memory, with its share of what it has in common with others."""
-        told = Path(f"/proc/{self.running().pid}/smaps_rollup").read_text()
-        return sum(int(share) << 10 for share in SHARE.findall(told))
+        return memory_bytes(self.running().pid)
 
 
-def cpu_s(process: subprocess.Popen[bytes]) -> float:
+def last_words(title: str, log: Path) -> DaemonError:
+    """Return the error of something that ended, with the last line that it logged."""
+    last = log.read_text(errors="replace").strip().splitlines()[-1:]
+    return DaemonError(f"{title} ended: {''.join(last)}")
+
+
+def cpu_s(pid: int) -> float:
     """Return the CPU seconds of a process's threads."""
-    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def memory_bytes(pid: int) -> int:
+    """Return a process's memory, with its share of what it has in common with others."""
+    told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(share) << 10 for share in SHARE.findall(told))
 
 
 def shown(*argv: str, **environment: str) -> str:

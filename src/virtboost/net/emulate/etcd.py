@@ -10,9 +10,9 @@ import time
 from contextlib import suppress
 
 from virtboost.net.emulate import felix
-from virtboost.net.emulate.daemon import DaemonError, cpu_s
+from virtboost.net.emulate.daemon import DaemonError, cpu_s, last_words
 from virtboost.net.emulate.space import SPACES
-from virtboost.net.emulate.vxlan import DATASTORE
+from virtboost.net.emulate.speaker import DATASTORE
 
 PROGRAM = "etcd"
 
@@ -51,8 +51,7 @@ class Etcd:
         end = time.monotonic() + UP_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > end:
-                last = self._log.read_text(errors="replace").strip().splitlines()[-1:]
-                raise DaemonError(f"etcd does not answer: {''.join(last)}")
+                raise last_words("etcd", self._log)
             time.sleep(0.05)
 
     def put(self, prefix: str, count: int) -> None:
@@ -75,7 +74,7 @@ class Etcd:
 
     def cpu_s(self) -> float:
         """Return its CPU seconds."""
-        return cpu_s(self._process)
+        return cpu_s(self._process.pid)
 
     def _answers(self) -> bool:
         with suppress(OSError, http.client.HTTPException):

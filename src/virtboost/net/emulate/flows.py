@@ -64,7 +64,7 @@ def speakers(layout: Layout, sites: Sequence[Site]) -> Iterator[Speaker]:
             blocks=(str(own.subnet),),
             daemon="ovs",
             config=_controller(layout, own, others),
-            ends=tuple(_ends(layout, own)),
+            ends=tuple(ends(layout, own)),
         )
 
 
@@ -89,36 +89,26 @@ def expected(layout: Layout) -> dict[str, Figure]:
     }
 
 
-def _ends(layout: Layout, own: Site) -> Iterator[End]:
+def ends(layout: Layout, own: Site) -> Iterator[End]:
+    """Yield the pods of a node that have namespaces."""
     for address in own.pods(min(ENDS, layout.scale.pods_per_node)):
         yield End(
             address=str(address),
             prefix=own.subnet.prefixlen,
-            mac=_mac(address),
+            mac=pod_mac(address),
             gateway=str(own.gateway),
         )
 
 
 def _controller(layout: Layout, own: Site, others: Sequence[Site]) -> str:
-    """Return the script: the emitted one, the way to the fabric, ports, neighbours, rules.
-
-    The datapath is that of user space, which needs no module of the kernel; there a tunnel's
-    packets leave by a bridge that has the node's address (OVS, userspace tunneling).  The kernel
-    has them too, and would answer that nobody listens, if the way back were not another.
-    """
+    """Return the script: the emitted one with the datapath of user space, ports, rules."""
     emitted = ovs.node(layout).replace("datapath_type=system", "datapath_type=netdev")
     lines = [
         AWAIT_DATABASE,
         emitted,
-        "ovs-vsctl --may-exist add-br br-phy \\",
-        f"    -- set Bridge br-phy datapath_type=netdev other_config:hwaddr={own.mac} \\",
-        "    -- --may-exist add-port br-phy eth0 \\",
+        *underlay(layout, own, others),
+        "ovs-vsctl \\",
         *_ports(layout, own),
-        f"ip address replace {own.address}/{layout.network.addresses.node_network().prefixlen} "
-        "dev br-phy",
-        "ip link set br-phy up",
-        "echo 1 >/proc/sys/net/ipv4/conf/eth0/rp_filter",
-        *(f"ovs-appctl tnl/neigh/set br-phy {site.address} {site.mac}" for site in others),
         "ovs-ofctl --bundle add-flows br-int - <<RULES",
         *rules(own, others, [*own.pods(layout.scale.pods_per_node)]),
         "RULES",
@@ -126,11 +116,27 @@ def _controller(layout: Layout, own: Site, others: Sequence[Site]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def underlay(layout: Layout, own: Site, others: Sequence[Site]) -> Iterator[str]:
+    """Yield the commands that give a switch in user space its way to the fabric.
+
+    Tunnels' packets leave by a bridge that has the node's address (OVS, userspace tunneling).  The
+    kernel has them too, and would answer that nobody listens, if the way back were not another.
+    """
+    yield "ovs-vsctl --may-exist add-br br-phy \\"
+    yield f"    -- set Bridge br-phy datapath_type=netdev other_config:hwaddr={own.mac} \\"
+    yield "    -- --may-exist add-port br-phy eth0"
+    prefix = layout.network.addresses.node_network().prefixlen
+    yield f"ip address replace {own.address}/{prefix} dev br-phy"
+    yield "ip link set br-phy up"
+    yield "echo 1 >/proc/sys/net/ipv4/conf/eth0/rp_filter"
+    yield from (f"ovs-appctl tnl/neigh/set br-phy {site.address} {site.mac}" for site in others)
+
+
 def _ports(layout: Layout, own: Site) -> Iterator[str]:
     found = [
         f"    -- --may-exist add-port br-int e{number} "
         f"-- set Interface e{number} ofport_request={FIRST_PORT + number}"
-        for number, _ in enumerate(_ends(layout, own))
+        for number, _ in enumerate(ends(layout, own))
     ]
     yield " \\\n".join(found)
 
@@ -141,25 +147,25 @@ def rules(own: Site, others: Sequence[Site], pods: Sequence[IPv4Address]) -> Ite
     Tables: 0 where from, 1 whether it may be, 2 ARP, 3 where to by address, 4 by MAC address.
     """
     yield "table=0,in_port=vxlan0,ip actions=goto_table:3"
-    yield _responder(own.gateway, _mac(own.gateway))
+    yield _responder(own.gateway, pod_mac(own.gateway))
     for port, address in enumerate(pods, FIRST_PORT):
         yield from _pod(own, port, address)
     for site in others:
         yield _responder(site.gateway, BEYOND_GATEWAY)
         yield (
-            f"table=3,ip,nw_dst={site.subnet} actions=set_field:{_mac(own.gateway)}->eth_src,"
+            f"table=3,ip,nw_dst={site.subnet} actions=set_field:{pod_mac(own.gateway)}->eth_src,"
             f"set_field:{BEYOND_GATEWAY}->eth_dst,dec_ttl,set_field:{site.address}->tun_dst,"
             "output:vxlan0"
         )
 
 
 def _pod(own: Site, port: int, address: IPv4Address) -> Iterator[str]:
-    mac = _mac(address)
+    mac = pod_mac(address)
     yield f"table=0,in_port={port} actions=goto_table:1"
     yield f"table=1,ip,in_port={port},dl_src={mac},nw_src={address} actions=goto_table:3"
     yield f"table=1,arp,in_port={port},arp_sha={mac},arp_spa={address} actions=goto_table:2"
     yield (
-        f"table=3,ip,nw_dst={address} actions=set_field:{_mac(own.gateway)}->eth_src,"
+        f"table=3,ip,nw_dst={address} actions=set_field:{pod_mac(own.gateway)}->eth_src,"
         f"set_field:{mac}->eth_dst,dec_ttl,goto_table:4"
     )
     yield f"table=4,dl_dst={mac} actions=output:{port}"
@@ -175,5 +181,6 @@ def _responder(address: IPv4Address, mac: str) -> str:
     )
 
 
-def _mac(address: IPv4Address) -> str:
+def pod_mac(address: IPv4Address) -> str:
+    """Return the MAC address of a pod, or of a gateway."""
     return "0a:58:" + ":".join(f"{octet:02x}" for octet in address.packed)

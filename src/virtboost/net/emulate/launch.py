@@ -17,7 +17,7 @@ from typing import IO, cast
 import msgspec
 
 from virtboost.errors import InputError, TransportError
-from virtboost.net.emulate import bgpd, switch
+from virtboost.net.emulate import bgpd, logical, switch
 from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.emulate.scene import Scene
 from virtboost.net.emulate.speaker import Software
@@ -29,8 +29,12 @@ OF_DAEMONS: Mapping[Software, Sequence[str]] = {
     "bird": ("bird",),
     "frr": (bgpd.PROGRAM, "vtysh"),
     "ovs": switch.PROGRAMS,
+    "ovn": (*switch.PROGRAMS, *logical.PROGRAMS),
     "felix": ("bridge", "etcd", "ethtool"),
 }
+
+OF_NODES = ("bird_memory", "switch_memory", "controller_memory")
+"""Memory that each node needs, by key of what is expected."""
 
 SYSTEM = ("/usr/sbin", "/sbin")
 """Where daemons are, which the paths of many users lack."""
@@ -105,10 +109,10 @@ def _require(scene: Scene, path: str) -> None:
     if missing:
         raise InputError(
             f"not installed: {', '.join(missing)} (Debian: bird2, etcd-server, ethtool, frr, "
-            "iproute2, openvswitch-switch, util-linux)"
+            "iproute2, openvswitch-switch, ovn-central, ovn-host, util-linux)"
         )
-    most = (each.high or 0 for key, each in scene.expected.items() if key.endswith("_memory"))
-    needed = max(most, default=0) * len(scene.speakers)
+    daemons_bytes = (scene.expected[key].high or 0 for key in OF_NODES if key in scene.expected)
+    needed = sum(daemons_bytes) * len(scene.speakers)
     found = AVAILABLE.search(Path("/proc/meminfo").read_text())
     if found and needed > int(found[1]) << 10:
         raise InputError(

@@ -22,6 +22,8 @@ TITLES = {
     "tunnels_per_node": "tunnels of a node",
     "openflow_rules": "OpenFlow rules of a node",
     "megaflows": "megaflows of a node's tunnels",
+    "logical_flows": "rows of logical flows in the southbound database",
+    "controller_memory": "memory of a node's ovn-controller",
     "learned_addresses": "addresses that a node's switch learned",
     "fdb_entries": "forwarding entries of a node's VXLAN device",
     "neighbours": "neighbour entries of a node",
@@ -138,7 +140,7 @@ def judged(run: Emulation) -> Emulation:
 
 def _problems(run: Emulation) -> Iterator[str]:
     if run.converged is None:
-        yield "some nodes did not get all routes"
+        yield "some nodes did not get all routes or rules"
     for key, measure in run.measures.items():
         if measure.expected.tag == "exact" and not measure.agrees:
             yield f"{TITLES[key]}: not as planned"

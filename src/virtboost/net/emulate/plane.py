@@ -52,6 +52,15 @@ class Plane(ABC):
         """Return the CPU seconds of all daemons."""
         return sum(each.cpu_s() for each in self.daemons)
 
+    def check(self) -> None:
+        """See to it that all daemons run.
+
+        Raises:
+            DaemonError: One ended.
+        """
+        for each in self.daemons:
+            each.check()
+
     @abstractmethod
     def cast(self) -> Sequence[Daemon]:
         """Return the daemons, by place."""

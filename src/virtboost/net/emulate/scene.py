@@ -16,7 +16,7 @@ from virtboost.net.description import Churn, Limits, Network, NodeGroup, Policie
 from virtboost.net.design import Design
 from virtboost.net.emit import bird, frr
 from virtboost.net.emit.layout import Layout, Reflector, reflectors, reflectors_wanted
-from virtboost.net.emulate import flows, vxlan
+from virtboost.net.emulate import chassis, flows, vxlan
 from virtboost.net.emulate.speaker import Software, Speaker, node_mac
 from virtboost.net.failure import Detection
 from virtboost.net.figure import NOTHING, Figure, exact
@@ -24,7 +24,7 @@ from virtboost.net.mtu import mtu
 from virtboost.net.plan import DESIGNS, plan
 from virtboost.net.scale import scale_of
 
-WITHOUT_BGP = ("calico-vxlan", "ovs-vxlan")
+WITHOUT_BGP = ("calico-vxlan", "ovs-vxlan", "ovn-central")
 """Designs without BGP that can be run: all nodes are in one subnet, and Open vSwitch's offload and
 DPDK need their hardware."""
 
@@ -58,6 +58,7 @@ class Scene(Struct, frozen=True, kw_only=True):
     """Of the description; as many as there are speakers are run."""
     mtu: int
     pod_mtu: int
+    """Of containers, and of their links."""
     prefix: int
     """Length of the nodes' network."""
     pools: tuple[str, ...]
@@ -70,6 +71,8 @@ class Scene(Struct, frozen=True, kw_only=True):
     restart_loss: Figure
     """Seconds that pods are out of reach while their node's daemon restarts."""
     faults: tuple[Fault, ...]
+    central: str = ""
+    """Shell script that fills the databases that all nodes share."""
     patience_s: float = 300
     """How long routes may take to be everywhere, and sessions and paths after them."""
 
@@ -184,13 +187,17 @@ def _addresses(layout: Layout) -> tuple[str, ...]:
 def _overlay(layout: Layout, described: int, faults: tuple[Fault, ...]) -> Scene:
     """Return a scene of tunnels; that a node is dead is told by none to another."""
     addresses = _addresses(layout)
-    if layout.design.plane == "ovs":
-        macs = [node_mac(place) for place in range(layout.scale.nodes)]
-        speakers = flows.speakers(layout, flows.sites(layout, addresses, macs))
-        expected, loss = flows.expected(layout), layout.design.forms["restart"](layout.scale)
-    else:
+    loss, central = layout.design.forms["restart"](layout.scale), ""
+    if layout.design.plane == "calico":
         speakers = vxlan.speakers(layout, addresses, _blocks(layout.network))
         expected, loss = vxlan.expected(layout), NOTHING
+    else:
+        macs = [node_mac(place) for place in range(layout.scale.nodes)]
+        sites = flows.sites(layout, addresses, macs)
+        kind = chassis if layout.design.plane == "ovn" else flows
+        speakers, expected = kind.speakers(layout, sites), kind.expected(layout)
+        if kind is chassis:
+            central = chassis.central(layout, sites)
     return Scene(
         design=layout.design.name,
         described_nodes=described,
@@ -202,6 +209,7 @@ def _overlay(layout: Layout, described: int, faults: tuple[Fault, ...]) -> Scene
         expected=expected,
         noticed=None,
         restart_loss=loss,
+        central=central,
         faults=faults,
     )
 

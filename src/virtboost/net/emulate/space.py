@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from virtboost.net.emulate.scene import Scene
-from virtboost.net.emulate.speaker import End, Speaker, node_mac
-from virtboost.net.emulate.vxlan import DATASTORE, GATEWAY_MAC, POD_GATEWAY
+from virtboost.net.emulate.speaker import DATASTORE, End, Speaker, node_mac
+from virtboost.net.emulate.vxlan import GATEWAY_MAC, POD_GATEWAY
 
 SPACES = Path("/run/netns")
 
@@ -24,7 +24,10 @@ CLONE_NEWNET = 0x40000000
 """``linux/sched.h``."""
 
 
-WHOLE_CHECKSUMS = ("ethtool", "-K", "eth0", "tx", "off")
+SWITCHED = ("ovs", "ovn")
+"""What has a node's link, address and ports to itself."""
+
+WHOLE_CHECKSUMS = "ethtool -K {} tx off"
 """Of packets that a switch in user space takes: it does not complete what the kernel left out."""
 
 
@@ -47,6 +50,8 @@ def build(scene: Scene) -> None:
             _settle()
     _settle()
     _batch((), _hub(scene))
+    if any(speaker.daemon == "ovn" for speaker in scene.speakers):
+        _run(WHOLE_CHECKSUMS.format("br0").split())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda place: _furnish(scene, place), range(len(scene.speakers))))
 
@@ -116,7 +121,7 @@ def _hub(scene: Scene) -> Iterator[str]:
         far = f"peer name eth0 address {node_mac(place)} mtu {scene.mtu} netns {name(place)}"
         yield f"link add {port(place)} mtu {scene.mtu} type veth {far}"
         yield f"link set {port(place)} master br0 up"
-    if any(speaker.daemon == "felix" for speaker in scene.speakers):
+    if any(speaker.daemon in ("felix", "ovn") for speaker in scene.speakers):
         yield from _datastore(scene)
 
 
@@ -133,19 +138,20 @@ def _furnish(scene: Scene, place: int) -> None:
     _batch(("-n", name(place)), _node(scene, place, own))
     for number, end in enumerate(own.ends):
         _batch(("-n", name(place, number)), _container(end))
-        _run(("ip", "netns", "exec", name(place, number), *WHOLE_CHECKSUMS))
+        there = ("ip", "netns", "exec", name(place, number))
+        _run((*there, *WHOLE_CHECKSUMS.format("eth0").split()))
 
 
 def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
     yield "link set lo up"
     yield "link set eth0 up"
-    if own.daemon != "ovs":
+    if own.daemon not in SWITCHED:
         yield from _routed(scene, place, own)
     for number, end in enumerate(own.ends):
         far = f"peer name eth0 address {end.mac} mtu {scene.pod_mtu} netns {name(place, number)}"
         yield f"link add e{number} mtu {scene.pod_mtu} type veth {far}"
         yield f"link set e{number} up"
-        if own.daemon != "ovs":
+        if own.daemon not in SWITCHED:
             yield f"link set e{number} address {GATEWAY_MAC}"
             yield f"route add {end.address} dev e{number}"
             yield f"neigh add {end.address} lladdr {end.mac} dev e{number} nud permanent"

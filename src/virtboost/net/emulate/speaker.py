@@ -6,8 +6,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-Software = Literal["bird", "frr", "ovs", "felix"]
+Software = Literal["bird", "frr", "ovs", "ovn", "felix"]
 """What carries a speaker's routes or flows."""
+
+
+DATASTORE = "169.254.0.1"
+"""Address of a cluster's datastore, on the bridge that all nodes are on."""
 
 
 class End(Struct, frozen=True, kw_only=True):

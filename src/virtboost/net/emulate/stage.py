@@ -19,12 +19,17 @@ from msgspec import Struct
 from virtboost.net.emulate import space
 from virtboost.net.emulate.daemon import DaemonError
 from virtboost.net.emulate.fault import Trial
+from virtboost.net.emulate.logical import Logical
 from virtboost.net.emulate.outcome import Cost, Emulation, Measure, Spread, judged, spread
 from virtboost.net.emulate.plane import Plane
 from virtboost.net.emulate.routed import Routed
 from virtboost.net.emulate.scene import Scene
+from virtboost.net.emulate.speaker import Software
 from virtboost.net.emulate.stored import Stored
 from virtboost.net.emulate.switched import Switched
+
+PLANES: dict[Software, type[Plane]] = {"felix": Stored, "ovn": Logical, "ovs": Switched}
+"""Without BGP."""
 
 
 class Said(Struct, frozen=True, tag=True):
@@ -84,25 +89,22 @@ def run(scene: Scene, tell: Callable[[str], None]) -> Emulation:
 
 
 def _plane(scene: Scene) -> Plane:
-    kinds = {speaker.daemon for speaker in scene.speakers}
-    if "felix" in kinds:
-        return Stored(scene)
-    return Switched(scene) if "ovs" in kinds else Routed(scene)
+    kinds = (speaker.daemon for speaker in scene.speakers)
+    return next((PLANES[kind] for kind in kinds if kind in PLANES), Routed)(scene)
 
 
 def _converge(scene: Scene, plane: Plane, setup_s: float) -> tuple[Spread | None, Cost]:
     """Start all daemons, and wait until every node has all that it lacks."""
-    daemons, watch = plane.daemons, plane.watch
+    watch = plane.watch
     busy, harness, began = _busy(), _harness_s(), time.monotonic()
-    for each in daemons:
+    for each in plane.daemons:
         each.start()
     checked = began
     while not watch.complete and time.monotonic() < began + scene.patience_s:
         watch.wait(1)
         if time.monotonic() > checked + 1:
             checked = time.monotonic()
-            for each in daemons:
-                each.running()
+            plane.check()
     worked, idle = (after - before for after, before in zip(_busy(), busy, strict=True))
     cost = Cost(
         setup_s=setup_s,

@@ -11,7 +11,8 @@ from virtboost.net.emulate.daemon import Daemon, shown
 from virtboost.net.emulate.etcd import Etcd
 from virtboost.net.emulate.plane import Plane
 from virtboost.net.emulate.space import name
-from virtboost.net.emulate.vxlan import DATASTORE, EVENTS
+from virtboost.net.emulate.speaker import DATASTORE
+from virtboost.net.emulate.vxlan import EVENTS
 from virtboost.net.emulate.watch import Watch
 
 FORWARDED = re.compile(r"dst (\S+) .*permanent")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from virtboost.net.emulate.daemon import Daemon, DaemonError, shown
 from virtboost.net.emulate.flows import AWAIT_DATABASE
@@ -34,11 +34,11 @@ class Switch(Daemon):
     """ovs-vswitchd with the datapath of user space; ovsdb-server goes on when it is killed."""
 
     title = "ovs-vswitchd"
-    argv = ("sh", "-c", f'{AWAIT_DATABASE}; exec "$@"', "sh",
+    argv: Sequence[str] = ("sh", "-c", f'{AWAIT_DATABASE}; exec "$@"', "sh",
             "ovs-vswitchd", "unix:db.sock", "--disable-system", "--pidfile", *QUIET)  # fmt: skip
     _controller: subprocess.Popen[bytes] | None = None
     controller_fd: int | None = None
-    """Tells, by being readable, that the controller has programmed all."""
+    """Tells, by being readable, that its script is done: all is programmed."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -52,8 +52,12 @@ class Switch(Daemon):
             server = ("ovsdb-server", "conf.db", "--remote=punix:db.sock", "--pidfile", *QUIET)
             self.servants = (self.begin(server),)
         super().start()
-        self._controller = self.begin(("sh", "config", self.speaker.address))
+        self._controller = self.begin(("sh", "config", *self.arguments()))
         self.controller_fd = os.pidfd_open(self._controller.pid)
+
+    def arguments(self) -> Sequence[str]:
+        """Return the arguments of its script."""
+        return (self.speaker.address,)
 
     def programmed(self) -> None:
         """Take note that the controller is done.

@@ -53,7 +53,8 @@ class Programmed:
 class Switched(Plane):
     """An Open vSwitch on each node, with tunnels to all others."""
 
-    settling = ("megaflows", "tunnels_per_node")
+    settling: tuple[str, ...] = ("megaflows", "tunnels_per_node")
+    _switches: Sequence[Switch]
 
     def cast(self) -> Sequence[Switch]:
         """Return the switches, by place."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from virtboost.net import law
 from virtboost.net.emit.layout import Layout
-from virtboost.net.emulate.speaker import End, Speaker
+from virtboost.net.emulate.speaker import DATASTORE, End, Speaker
 from virtboost.net.figure import Figure, exact
 
 ENDS = 2
@@ -21,9 +21,6 @@ EVENTS = 200
 
 NETWORK_ID = 4096
 """``vxlanVNI`` of FelixConfiguration, its default; its port is 4789."""
-
-DATASTORE = "169.254.0.1"
-"""Its address, on the bridge that all nodes are on."""
 
 POD_GATEWAY, GATEWAY_MAC = "169.254.1.1", "ee:ee:ee:ee:ee:ee"
 """Of each pod, as Calico has them."""

@@ -1,0 +1,151 @@
+"""OVN: its central databases and northd on the bridge of the nodes, an ovn-controller on each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from virtboost.net.emulate import chassis
+from virtboost.net.emulate.daemon import cpu_s, last_words, memory_bytes, shown
+from virtboost.net.emulate.space import SPACES
+from virtboost.net.emulate.speaker import DATASTORE, node_mac
+from virtboost.net.emulate.switch import QUIET, Switch
+from virtboost.net.emulate.switched import Switched
+
+PROGRAMS = ("ovn-controller", "ovn-nbctl", "ovn-northd", "ovn-sbctl")
+
+SCHEMAS = "/usr/share/ovn"
+
+AGAIN = 'until "$@"; do sleep 0.1; done'
+"""Debian's ovn-controller 23.03.1 crashes in one of a hundred starts.  OVS's own monitor would wait
+for 10 s, which would be taken for the network's."""
+
+PORT = 6642
+"""Of the southbound database, as it is emitted."""
+
+
+class Central:
+    """Both databases, northd, and the script that fills them."""
+
+    def __init__(self, script: str, patience_s: float) -> None:
+        """Start all; nothing is waited for."""
+        self._folder = SPACES.parent / "central"
+        self._folder.mkdir()
+        (self._folder / "script").write_text(script)
+        self._environment = {
+            "OVN_RUNDIR": str(self._folder),
+            "OVS_RUNDIR": str(self._folder),
+            "OVS_CTL_TIMEOUT": f"{patience_s:.0f}",
+        }
+        self.daemons = [
+            self._database("nb"),
+            self._database("sb", f"--remote=ptcp:{PORT}:{DATASTORE}"),
+            self._begin("ovn-northd", *QUIET),
+        ]
+        self._script = self._begin("sh", "script", log="script.log")
+
+    def check(self) -> None:
+        """See to it that nothing ended that must not.
+
+        Raises:
+            DaemonError: It did.
+        """
+        if self._script.poll():
+            raise last_words("what fills OVN's databases", self._folder / "script.log")
+        if any(each.poll() is not None for each in self.daemons):
+            raise last_words("a central daemon of OVN", self._folder / "log")
+
+    def rows(self) -> int:
+        """Return how many logical flows there are."""
+        asked = ("ovn-sbctl", "--bare", "--columns=priority", "list", "Logical_Flow")
+        return len(shown(*asked, **self._environment).split())
+
+    def _database(self, which: str, *remotes: str) -> subprocess.Popen[bytes]:
+        stored = f"{which}.db"
+        shown(
+            "ovsdb-tool", "create", str(self._folder / stored), f"{SCHEMAS}/ovn-{which}.ovsschema"
+        )
+        own = (f"--remote=punix:ovn{which}_db.sock", f"--unixctl=ovn{which}_db.ctl")
+        return self._begin("ovsdb-server", stored, *own, *remotes, *QUIET)
+
+    def _begin(self, *argv: str, log: str = "log") -> subprocess.Popen[bytes]:
+        with (self._folder / log).open("ab") as told:
+            return subprocess.Popen(
+                argv,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=told,
+                stderr=told,
+                env={**os.environ, **self._environment},
+            )
+
+
+class Chassis(Switch):
+    """A switch with an ovn-controller; dummy ports stand for pods that have no namespace."""
+
+    argv = (*Switch.argv, "--enable-dummy")
+    hub = ""
+    """MAC address of the bridge that the central databases are on."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Where its daemons meet, and where the central ones are."""
+        own = {"OVN_RUNDIR": str(self.folder), "CENTRAL": DATASTORE, "HUB": self.hub}
+        return {**super().environment, **own}
+
+    def arguments(self) -> Sequence[str]:
+        """Return the arguments of its script."""
+        return (chassis.name(self.place), self.speaker.address)
+
+    def start(self) -> None:
+        """Start the daemons, and the script that waits for them."""
+        super().start()
+        if len(self.servants) == 1:
+            waiting = ("sh", "-c", f"{chassis.AWAIT_PORTS}; {AGAIN}", "sh")
+            controller = ("ovn-controller", "unix:db.sock", "--pidfile", *QUIET)
+            self.servants = (*self.servants, self.begin((*waiting, *controller)))
+
+    def controller_memory_bytes(self) -> int:
+        """Return the memory of ovn-controller."""
+        return memory_bytes(self._controller_pid())
+
+    def pids(self) -> Sequence[int]:
+        """Return the processes whose work is its own."""
+        return [*super().pids(), self._controller_pid()]
+
+    def _controller_pid(self) -> int:
+        return int((self.folder / "ovn-controller.pid").read_text())
+
+
+class Logical(Switched):
+    """OVN on each node."""
+
+    settling = ("megaflows", "tunnels_per_node", "openflow_rules", "logical_flows")
+
+    def cast(self) -> Sequence[Chassis]:
+        """Return the nodes, by place; the central databases are being filled."""
+        self._central = Central(self.scene.central, self.scene.patience_s)
+        self._chassis = [Chassis(place, each) for place, each in self.nodes.items()]
+        for each in self._chassis:
+            each.hub = node_mac(len(self.nodes))
+        self._switches = self._chassis
+        return self._chassis
+
+    def check(self) -> None:
+        """See to it that all daemons run."""
+        super().check()
+        self._central.check()
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds of all daemons."""
+        return super().cpu_s() + sum(cpu_s(each.pid) for each in self._central.daemons)
+
+    def counted(self) -> dict[str, list[float]]:
+        """Return the counts of each node, and the rows of logical flows."""
+        return {**super().counted(), "logical_flows": [self._central.rows()]}
+
+    def weighed(self) -> dict[str, list[float]]:
+        """Return memory."""
+        controllers = [each.controller_memory_bytes() for each in self._chassis]
+        return {**super().weighed(), "controller_memory": [*controllers]}
