@@ -21,7 +21,7 @@ pytestmark = pytest.mark.needs_root
 
 @pytest.fixture(autouse=True)
 def _needs() -> None:
-    need("bridge", "etcd", "ethtool", "ip", "nsenter", "setpriv", "unshare")
+    need("bridge", "etcd", "ip", "nsenter", "setpriv", "unshare")
 
 
 def acted(nodes: int, *faults: Fault, **changes: Any) -> Scene:

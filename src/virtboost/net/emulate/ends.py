@@ -1,4 +1,4 @@
-"""Pods' ends: sockets in containers, or on addresses of blocks, which send each other packets."""
+"""Pods' ends: sockets in their namespaces, which send each other packets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from ipaddress import IPv4Network
 
 from virtboost.net.emulate.outcome import Reach
 from virtboost.net.emulate.space import inside
@@ -23,7 +22,7 @@ LATE_S = 0.5
 
 
 class Ends:
-    """Those that a node has, or one for each of its blocks."""
+    """Those of each node."""
 
     def __init__(self, nodes: dict[int, Speaker]) -> None:
         """Open them.
@@ -31,12 +30,14 @@ class Ends:
         Args:
             nodes: Those with blocks, by place.
         """
-        self._addresses = {place: [*_addresses(node)] for place, node in nodes.items()}
-        self._sockets = {place: [*self._open(place, node)] for place, node in nodes.items()}
+        self._addresses = {
+            place: [end.address for end in node.ends] for place, node in nodes.items()
+        }
+        self._sockets = {place: [*self._open(place)] for place in nodes}
 
-    def _open(self, place: int, node: Speaker) -> Iterator[socket.socket]:
+    def _open(self, place: int) -> Iterator[socket.socket]:
         for number, address in enumerate(self._addresses[place]):
-            with inside(place, number if node.ends else None):
+            with inside(place, number):
                 found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
                 found.bind((address, PORT))
             yield found
@@ -80,10 +81,3 @@ class Ends:
     def _collect(self, seen: set[tuple[int, int]]) -> None:
         for target in self._addresses:
             seen.update((source, target) for source, _ in self.arrived(target))
-
-
-def _addresses(node: Speaker) -> Iterator[str]:
-    if node.ends:
-        yield from (end.address for end in node.ends)
-    else:
-        yield from (str(IPv4Network(block)[1]) for block in node.blocks)

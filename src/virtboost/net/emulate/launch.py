@@ -30,7 +30,7 @@ OF_DAEMONS: Mapping[Software, Sequence[str]] = {
     "frr": (bgpd.PROGRAM, "vtysh"),
     "ovs": switch.PROGRAMS,
     "ovn": (*switch.PROGRAMS, *logical.PROGRAMS),
-    "felix": ("bridge", "etcd", "ethtool"),
+    "felix": ("bridge", "etcd"),
 }
 
 OF_NODES = ("bird_memory", "switch_memory", "controller_memory")

@@ -17,7 +17,7 @@ from virtboost.net.design import Design
 from virtboost.net.emit import bird, frr
 from virtboost.net.emit.layout import Layout, Reflector, reflectors, reflectors_wanted
 from virtboost.net.emulate import chassis, flows, vxlan
-from virtboost.net.emulate.speaker import Software, Speaker, node_mac
+from virtboost.net.emulate.speaker import Software, Speaker, node_mac, routed_end
 from virtboost.net.failure import Detection
 from virtboost.net.figure import NOTHING, Figure, exact
 from virtboost.net.mtu import mtu
@@ -231,10 +231,12 @@ def _nodes(
             config = bird.node(layout, tuple(own for own in found if own.group == group))
         else:
             config = bird.mesh(layout, address, addresses)
+        claimed = tuple(islice(blocks, layout.scale.blocks_per_node))
         yield Speaker(
             address=address,
             reflector=False,
-            blocks=tuple(islice(blocks, layout.scale.blocks_per_node)),
+            blocks=claimed,
+            ends=tuple(routed_end(block, 0) for block in claimed),
             config=config.replace('include "own.conf";', f"define OWN = {address};"),
         )
 

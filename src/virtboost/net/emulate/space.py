@@ -15,14 +15,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from virtboost.net.emulate.scene import Scene
-from virtboost.net.emulate.speaker import DATASTORE, End, Speaker, node_mac
-from virtboost.net.emulate.vxlan import GATEWAY_MAC, POD_GATEWAY
+from virtboost.net.emulate.speaker import (
+    DATASTORE,
+    GATEWAY_MAC,
+    POD_GATEWAY,
+    End,
+    Speaker,
+    node_mac,
+)
 
 SPACES = Path("/run/netns")
 
 CLONE_NEWNET = 0x40000000
 """``linux/sched.h``."""
 
+
+POD_TABLE = 100
+"""Of routes to a node's own pods."""
 
 SWITCHED = ("ovs", "ovn")
 """What has a node's link, address and ports to itself."""
@@ -138,8 +147,9 @@ def _furnish(scene: Scene, place: int) -> None:
     _batch(("-n", name(place)), _node(scene, place, own))
     for number, end in enumerate(own.ends):
         _batch(("-n", name(place, number)), _container(end))
-        there = ("ip", "netns", "exec", name(place, number))
-        _run((*there, *WHOLE_CHECKSUMS.format("eth0").split()))
+        if own.daemon in SWITCHED:
+            there = ("ip", "netns", "exec", name(place, number))
+            _run((*there, *WHOLE_CHECKSUMS.format("eth0").split()))
 
 
 def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
@@ -153,7 +163,7 @@ def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
         yield f"link set e{number} up"
         if own.daemon not in SWITCHED:
             yield f"link set e{number} address {GATEWAY_MAC}"
-            yield f"route add {end.address} dev e{number}"
+            yield f"route add {end.address} dev e{number} table {POD_TABLE}"
             yield f"neigh add {end.address} lladdr {end.mac} dev e{number} nud permanent"
     if own.daemon == "felix":
         hub = node_mac(len(scene.speakers))
@@ -162,12 +172,14 @@ def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
 
 
 def _routed(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
-    """Yield what a node has that routes: every address of a block is its own, as those of pods."""
+    """Yield what a node has that routes: pods' addresses are in a table that BIRD does not read.
+
+    Calico's BIRD reads them, and announces their blocks.
+    """
+    yield f"rule add pref {POD_TABLE} lookup {POD_TABLE}"
     yield f"address add {own.address}/{scene.prefix} dev eth0"
     for block in own.blocks:
         yield f"route add blackhole {block}"
-        if not own.ends:
-            yield f"route add local {block} dev lo"
     for other, speaker in enumerate(scene.speakers):
         if other != place:
             yield f"neigh add {speaker.address} lladdr {node_mac(other)} dev eth0 nud permanent"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from typing import Literal
 
 from msgspec import Struct
@@ -9,6 +10,9 @@ from msgspec import Struct
 Software = Literal["bird", "frr", "ovs", "ovn", "felix"]
 """What carries a speaker's routes or flows."""
 
+
+POD_GATEWAY, GATEWAY_MAC = "169.254.1.1", "ee:ee:ee:ee:ee:ee"
+"""Of each pod of a node that routes, as Calico has them."""
 
 DATASTORE = "169.254.0.1"
 """Address of a cluster's datastore, on the bridge that all nodes are on."""
@@ -36,7 +40,17 @@ class Speaker(Struct, frozen=True, kw_only=True):
     config: str
     """Of the daemon; of Open vSwitch, what its controller does, as shell script."""
     ends: tuple[End, ...] = ()
-    """Empty: an address of each block stands for its pods, in the node's namespace."""
+    """Of the pods that have a namespace, by number; reflectors have none."""
+
+
+def routed_end(block: str, number: int) -> End:
+    """Return a pod of a node that routes: its address is the next but ``number`` of a block."""
+    return End(
+        address=str(IPv4Network(block)[number + 1]),
+        prefix=32,
+        mac=f"02:00:00:01:00:{number:02x}",
+        gateway=POD_GATEWAY,
+    )
 
 
 def node_mac(place: int) -> str:

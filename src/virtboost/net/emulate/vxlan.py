@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from virtboost.net import law
 from virtboost.net.emit.layout import Layout
-from virtboost.net.emulate.speaker import DATASTORE, End, Speaker
+from virtboost.net.emulate.speaker import DATASTORE, Speaker, routed_end
 from virtboost.net.figure import Figure, exact
 
 ENDS = 2
@@ -21,9 +21,6 @@ EVENTS = 200
 
 NETWORK_ID = 4096
 """``vxlanVNI`` of FelixConfiguration, its default; its port is 4789."""
-
-POD_GATEWAY, GATEWAY_MAC = "169.254.1.1", "ee:ee:ee:ee:ee:ee"
-"""Of each pod, as Calico has them."""
 
 
 class Tunnel(Struct, frozen=True, kw_only=True):
@@ -64,7 +61,7 @@ def speakers(layout: Layout, addresses: Sequence[str], blocks: Iterable[str]) ->
             blocks=own,
             daemon="felix",
             config=msgspec.json.encode(felix).decode(),
-            ends=tuple(_ends(layout, own[0])),
+            ends=tuple(routed_end(own[0], number) for number in range(_ends(layout))),
         )
 
 
@@ -75,11 +72,10 @@ def expected(layout: Layout) -> dict[str, Figure]:
     pods, those with namespaces are neighbours.
     """
     forms, scale = layout.design.forms, layout.scale
-    ends = min(ENDS, scale.pods_per_node)
     return {
         "tunnels_per_node": forms["tunnels_per_node"](scale),
         "fdb_entries": forms["fdb_entries"](scale),
-        "neighbours": exact(forms["neighbours"](scale).value - scale.pods_per_node + ends),
+        "neighbours": exact(forms["neighbours"](scale).value - scale.pods_per_node + _ends(layout)),
         "fib_routes": forms["fib_routes"](scale),
         "watchers": exact(scale.nodes),
         "watch_events": exact(EVENTS * scale.nodes),
@@ -87,11 +83,5 @@ def expected(layout: Layout) -> dict[str, Figure]:
     }
 
 
-def _ends(layout: Layout, block: str) -> Iterator[End]:
-    for number in range(min(ENDS, layout.scale.pods_per_node)):
-        yield End(
-            address=str(IPv4Network(block)[number + 1]),
-            prefix=32,
-            mac=f"02:00:00:01:00:{number:02x}",
-            gateway=POD_GATEWAY,
-        )
+def _ends(layout: Layout) -> int:
+    return min(ENDS, layout.scale.pods_per_node)
