@@ -50,6 +50,9 @@ bench: install
 bench-flow: install
 	PYTHONPATH=tests $(BIN)/python -m bench flow fastpath
 
+bench-net: install
+	PYTHONPATH=tests $(BIN)/python -m bench net overlays
+
 bench-%: install
 	PYTHONPATH=tests $(BIN)/python -m bench $*
 
