@@ -100,6 +100,23 @@ def test_no_reflector_can_fail_where_there_is_none() -> None:
         scene(described(), nodes=5, design="calico-mesh", faults=("reflector",))
 
 
+@pytest.mark.parametrize("design", ["calico-mesh", "ovs-vxlan"])
+def test_no_reflector_can_be_frrs_where_there_is_none(design: str) -> None:
+    with pytest.raises(InputError, match=f"--reflectors frr: {design} has none"):
+        scene(described(), nodes=5, design=design, faults=(), reflector="frr")
+
+
+@pytest.mark.parametrize("design", ["ovs-vxlan", "ovn-central"])
+def test_a_pool_of_blocks_may_be_too_small_for_subnets(design: str) -> None:
+    """62 pods and a tunnel's address fit a block of 64, but not a subnet with its own three."""
+    addresses = PLAIN["addresses"] | {"pods": ["10.244.0.0/24"]}
+    network = described(nodes=4, pods_per_node=62, addresses=addresses)
+    assert len(scene(network, nodes=4, design="calico-vxlan", faults=()).speakers) == 4
+    assert len(scene(network, nodes=2, design=design, faults=()).speakers) == 2
+    with pytest.raises(InputError, match=r"room for 2 subnets of /25, and 3 nodes are to be run"):
+        scene(network, nodes=3, design=design, faults=())
+
+
 @pytest.mark.parametrize("fault", ["cut", "freeze"])
 def test_frr_without_bfd_cannot_notice_what_bfd_should(fault: Fault) -> None:
     network = described(nodes=20, churn={"node_failures_per_day": 9})

@@ -10,7 +10,7 @@ from virtboost.net.emit import ovn
 from virtboost.net.emit.layout import Layout
 from virtboost.net.emulate import flows
 from virtboost.net.emulate.flows import AWAIT_DATABASE, Site, ends, pod_mac, underlay
-from virtboost.net.emulate.speaker import DATASTORE, Speaker
+from virtboost.net.emulate.speaker import DATASTORE, Speaker, node_mac
 from virtboost.net.figure import Figure, exact
 
 SWITCHES_A_CALL = 20
@@ -21,7 +21,6 @@ AWAIT_PORTS = "until test -e ports; do sleep 0.02; done"
 
 CAUGHT_UP = 1
 """Number of the northbound database's state with all pods in it: the first that is waited for."""
-
 
 JOIN_ROWS, JOIN_RULES = 32, 160
 """Rows of logical flows, and rules of a node, of a switch that joins gateways to the router.
@@ -39,7 +38,7 @@ def speakers(layout: Layout, sites: Sequence[Site]) -> Iterator[Speaker]:
             reflector=False,
             blocks=(str(own.subnet),),
             daemon="ovn",
-            config=_join(layout, place, others, own),
+            config=_join(layout, place, own, others),
             ends=tuple(ends(layout, own)),
         )
 
@@ -88,11 +87,12 @@ def expected(layout: Layout) -> dict[str, Figure]:
     }
 
 
-def _join(layout: Layout, place: int, others: Sequence[Site], own: Site) -> str:
+def _join(layout: Layout, place: int, own: Site, others: Sequence[Site]) -> str:
     """Return the script: the emitted one, with the datapath of user space, and ports.
 
     It ends when ovn-controller has every pod's rules in the switch.
     """
+    hub = node_mac(layout.scale.nodes)
     lines = [
         AWAIT_DATABASE,
         ovn.node(layout),
@@ -100,7 +100,7 @@ def _join(layout: Layout, place: int, others: Sequence[Site], own: Site) -> str:
         *underlay(layout, own, others),
         "ethtool -K br-phy tx off >/dev/null",
         f"ip route replace {DATASTORE} dev br-phy",
-        f"ip neigh replace {DATASTORE} lladdr $HUB dev br-phy nud permanent",
+        f"ip neigh replace {DATASTORE} lladdr {hub} dev br-phy nud permanent",
         "ovs-vsctl --may-exist add-br br-int \\",
         "    -- set Bridge br-int datapath_type=netdev fail_mode=secure \\",
         " \\\n".join(_ports(layout, place)),

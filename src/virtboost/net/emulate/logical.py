@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from virtboost.net.emulate import chassis
 from virtboost.net.emulate.daemon import cpu_s, last_words, memory_bytes, shown
 from virtboost.net.emulate.space import SPACES
-from virtboost.net.emulate.speaker import DATASTORE, node_mac
-from virtboost.net.emulate.switch import QUIET, Switch
+from virtboost.net.emulate.speaker import DATASTORE
+from virtboost.net.emulate.switch import CLIENT_S, QUIET, Switch
 from virtboost.net.emulate.switched import Switched
 
 PROGRAMS = ("ovn-controller", "ovn-nbctl", "ovn-northd", "ovn-sbctl")
@@ -28,7 +28,7 @@ PORT = 6642
 class Central:
     """Both databases, northd, and the script that fills them."""
 
-    def __init__(self, script: str, patience_s: float) -> None:
+    def __init__(self, script: str) -> None:
         """Start all; nothing is waited for."""
         self._folder = SPACES.parent / "central"
         self._folder.mkdir()
@@ -36,7 +36,7 @@ class Central:
         self._environment = {
             "OVN_RUNDIR": str(self._folder),
             "OVS_RUNDIR": str(self._folder),
-            "OVS_CTL_TIMEOUT": f"{patience_s:.0f}",
+            "OVS_CTL_TIMEOUT": f"{CLIENT_S}",
         }
         self.daemons = [
             self._database("nb"),
@@ -85,14 +85,11 @@ class Chassis(Switch):
     """A switch with an ovn-controller; dummy ports stand for pods that have no namespace."""
 
     argv = (*Switch.argv, "--enable-dummy")
-    hub = ""
-    """MAC address of the bridge that the central databases are on."""
 
     @property
     def environment(self) -> Mapping[str, str]:
         """Where its daemons meet, and where the central ones are."""
-        own = {"OVN_RUNDIR": str(self.folder), "CENTRAL": DATASTORE, "HUB": self.hub}
-        return {**super().environment, **own}
+        return {**super().environment, "OVN_RUNDIR": str(self.folder), "CENTRAL": DATASTORE}
 
     def arguments(self) -> Sequence[str]:
         """Return the arguments of its script."""
@@ -125,10 +122,8 @@ class Logical(Switched):
 
     def cast(self) -> Sequence[Chassis]:
         """Return the nodes, by place; the central databases are being filled."""
-        self._central = Central(self.scene.central, self.scene.patience_s)
+        self._central = Central(self.scene.central)
         self._chassis = [Chassis(place, each) for place, each in self.nodes.items()]
-        for each in self._chassis:
-            each.hub = node_mac(len(self.nodes))
         self._switches = self._chassis
         return self._chassis
 

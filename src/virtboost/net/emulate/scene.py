@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from virtboost.errors import InputError
 from virtboost.net import failure, law
+from virtboost.net.addressing import address_plan
 from virtboost.net.description import Churn, Limits, Network, NodeGroup, Policies, Services
 from virtboost.net.design import Design
 from virtboost.net.emit import bird, frr
@@ -106,6 +107,8 @@ def scene(
     )
     if "reflector" in faults and not reflectors_wanted(layout):
         raise InputError(f"--fault reflector: {chosen.name} has none")
+    if reflector == "frr" and not reflectors_wanted(layout):
+        raise InputError(f"--reflectors frr: {chosen.name} has none")
     if layout.detection is None:
         return _overlay(layout, network.node_count, faults)
     if reflector == "frr" and layout.detection.by == "bfd" and {"cut", "freeze"} & {*faults}:
@@ -192,6 +195,7 @@ def _overlay(layout: Layout, described: int, faults: tuple[Fault, ...]) -> Scene
         speakers = vxlan.speakers(layout, addresses, _blocks(layout.network))
         expected, loss = vxlan.expected(layout), NOTHING
     else:
+        _require_subnets(layout)
         macs = [node_mac(place) for place in range(layout.scale.nodes)]
         sites = flows.sites(layout, addresses, macs)
         kind = chassis if layout.design.plane == "ovn" else flows
@@ -212,6 +216,16 @@ def _overlay(layout: Layout, described: int, faults: tuple[Fault, ...]) -> Scene
         central=central,
         faults=faults,
     )
+
+
+def _require_subnets(layout: Layout) -> None:
+    """Refuse where blocks are small enough for the pools, and a node's one subnet is not."""
+    found = address_plan(layout.design, layout.network)
+    if found.capacity < layout.scale.nodes:
+        raise InputError(
+            f"addresses.pods: room for {found.capacity} subnets of /{found.prefix}, and "
+            f"{layout.scale.nodes} nodes are to be run: fewer with --nodes"
+        )
 
 
 def _reflector(layout: Layout, own: Reflector, software: Software) -> Speaker:

@@ -12,8 +12,8 @@ from virtboost.net.emulate.flows import AWAIT_DATABASE
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
-CLIENT_S = 120
-"""How long a client may wait for a daemon that is busy."""
+CLIENT_S = 600
+"""How long a client may wait for a daemon that is busy; a scene's patience ends before."""
 
 PROGRAMS = ("ethtool", "ovs-appctl", "ovs-ofctl", "ovs-vsctl", "ovs-vswitchd", "ovsdb-server",
             "ovsdb-tool")  # fmt: skip
