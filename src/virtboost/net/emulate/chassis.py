@@ -32,13 +32,12 @@ The networks of ``ovn-fit`` had one; what is emitted has no gateways, and none.
 def speakers(layout: Layout, sites: Sequence[Site]) -> Iterator[Speaker]:
     """Yield the nodes, in the order of their switches."""
     for place, own in enumerate(sites):
-        others = [site for site in sites if site is not own]
         yield Speaker(
             address=own.address,
             reflector=False,
             blocks=(str(own.subnet),),
             daemon="ovn",
-            config=_join(layout, place, own, others),
+            config=_join(layout, place, own),
             ends=tuple(ends(layout, own)),
         )
 
@@ -87,7 +86,7 @@ def expected(layout: Layout) -> dict[str, Figure]:
     }
 
 
-def _join(layout: Layout, place: int, own: Site, others: Sequence[Site]) -> str:
+def _join(layout: Layout, place: int, own: Site) -> str:
     """Return the script: the emitted one, with the datapath of user space, and ports.
 
     It ends when ovn-controller has every pod's rules in the switch.
@@ -97,7 +96,7 @@ def _join(layout: Layout, place: int, own: Site, others: Sequence[Site]) -> str:
         AWAIT_DATABASE,
         ovn.node(layout),
         "ovs-vsctl --no-wait set Open_vSwitch . external_ids:ovn-bridge-datapath-type=netdev",
-        *underlay(layout, own, others),
+        *underlay(layout, own),
         "ethtool -K br-phy tx off >/dev/null",
         f"ip route replace {DATASTORE} dev br-phy",
         f"ip neigh replace {DATASTORE} lladdr {hub} dev br-phy nud permanent",

@@ -106,7 +106,7 @@ def _controller(layout: Layout, own: Site, others: Sequence[Site]) -> str:
     lines = [
         AWAIT_DATABASE,
         emitted,
-        *underlay(layout, own, others),
+        *underlay(layout, own),
         "ovs-vsctl \\",
         *_ports(layout, own),
         "ovs-ofctl --bundle add-flows br-int - <<RULES",
@@ -116,20 +116,21 @@ def _controller(layout: Layout, own: Site, others: Sequence[Site]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def underlay(layout: Layout, own: Site, others: Sequence[Site]) -> Iterator[str]:
+def underlay(layout: Layout, own: Site) -> Iterator[str]:
     """Yield the commands that give a switch in user space its way to the fabric.
 
     Tunnels' packets leave by a bridge that has the node's address (OVS, userspace tunneling).  The
     kernel has them too, and would answer that nobody listens, if the way back were not another.
+    ovs-vsctl waits for a daemon that was killed only where it changes something: ``run``.
     """
     yield "ovs-vsctl --may-exist add-br br-phy \\"
     yield f"    -- set Bridge br-phy datapath_type=netdev other_config:hwaddr={own.mac} \\"
-    yield "    -- --may-exist add-port br-phy eth0"
+    yield "    -- --may-exist add-port br-phy eth0 \\"
+    yield "    -- set Open_vSwitch . external_ids:run=$$"
     prefix = layout.network.addresses.node_network().prefixlen
     yield f"ip address replace {own.address}/{prefix} dev br-phy"
     yield "ip link set br-phy up"
     yield "echo 1 >/proc/sys/net/ipv4/conf/eth0/rp_filter"
-    yield from (f"ovs-appctl tnl/neigh/set br-phy {site.address} {site.mac}" for site in others)
 
 
 def _ports(layout: Layout, own: Site) -> Iterator[str]:

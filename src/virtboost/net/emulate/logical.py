@@ -123,7 +123,7 @@ class Logical(Switched):
     def cast(self) -> Sequence[Chassis]:
         """Return the nodes, by place; the central databases are being filled."""
         self._central = Central(self.scene.central)
-        self._chassis = [Chassis(place, each) for place, each in self.nodes.items()]
+        self._chassis = self.joined(Chassis)
         self._switches = self._chassis
         return self._chassis
 

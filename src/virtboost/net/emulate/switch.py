@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 
@@ -36,6 +38,8 @@ class Switch(Daemon):
     title = "ovs-vswitchd"
     argv: Sequence[str] = ("sh", "-c", f'{AWAIT_DATABASE}; exec "$@"', "sh",
             "ovs-vswitchd", "unix:db.sock", "--disable-system", "--pidfile", *QUIET)  # fmt: skip
+    fabric: Sequence[tuple[str, str]] = ()
+    """Addresses of the other nodes, and their MAC addresses."""
     _controller: subprocess.Popen[bytes] | None = None
     controller_fd: int | None = None
     """Tells, by being readable, that its script is done: all is programmed."""
@@ -71,6 +75,26 @@ class Switch(Daemon):
         self.controller_fd = None
         if self._controller.wait():
             raise self.ended("controller")
+        self._meet()
+
+    def _meet(self) -> None:
+        """Tell of the other nodes' MAC addresses, as ``tnl/neigh/set`` of ovs-appctl, all at once.
+
+        Source: JSON-RPC as of RFC 7047, 4.1; ``lib/unixctl.c``.
+        """
+        asked = [
+            {"id": number, "method": "tnl/neigh/set", "params": ["br-phy", *each]}
+            for number, each in enumerate(self.fabric)
+        ]
+        told = b""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(CLIENT_S)
+            control.connect(str(self.folder / f"ovs-vswitchd.{self.running().pid}.ctl"))
+            control.sendall("".join(map(json.dumps, asked)).encode())
+            while told.count(b'"id"') < len(asked):
+                told += control.recv(1 << 16) or b'"id"' * len(asked)
+        if told.count(b'"error":null') < len(asked):
+            raise self.ended("ovs-vswitchd")
 
     def established(self) -> int:
         """Return how many rules it has; 0: its controller is not done."""

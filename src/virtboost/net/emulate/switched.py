@@ -5,9 +5,14 @@ from __future__ import annotations
 import selectors
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from virtboost.net.emulate.plane import Plane
+from virtboost.net.emulate.speaker import node_mac
 from virtboost.net.emulate.switch import Switch
+
+S = TypeVar("S", bound=Switch)
 
 
 class Programmed:
@@ -43,11 +48,16 @@ class Programmed:
             for each in self._switches:
                 if each.controller_fd is not None:
                     selector.register(each.controller_fd, selectors.EVENT_READ, each)
-            done = selector.select(seconds)
-        now = time.monotonic()
-        for key, _ in done:
-            key.data.programmed()
-            self.complete_at[key.data.place] = now
+            done = [key.data for key, _ in selector.select(seconds)]
+        with ThreadPoolExecutor(len(done) or 1) as pool:
+            for switch, at in zip(done, pool.map(_programmed_at, done), strict=True):
+                self.complete_at[switch.place] = at
+
+
+def _programmed_at(switch: Switch) -> float:
+    """Take note of a controller that is done, which waits for its switch; tell when that was."""
+    switch.programmed()
+    return time.monotonic()
 
 
 class Switched(Plane):
@@ -58,8 +68,16 @@ class Switched(Plane):
 
     def cast(self) -> Sequence[Switch]:
         """Return the switches, by place."""
-        self._switches = [Switch(place, each) for place, each in self.nodes.items()]
+        self._switches = self.joined(Switch)
         return self._switches
+
+    def joined(self, kind: type[S]) -> list[S]:
+        """Return a switch for each node, which knows the others."""
+        known = [(each.address, node_mac(place)) for place, each in self.nodes.items()]
+        switches = [kind(place, each) for place, each in self.nodes.items()]
+        for each in switches:
+            each.fabric = [node for node in known if node[0] != each.speaker.address]
+        return switches
 
     def watching(self) -> Programmed:
         """Return what tells when every controller is done."""
