@@ -42,7 +42,7 @@ COUNTS = {
 HEAD = """\
 Each row is one run of `virtboost net emulate`, with daemons for each node and two pods of each in namespaces. Counts are those of the closed forms on every node,
 or the run fails. Ready: from the start of the first daemon until the median (last) node has all rules or routes. CPU is of all daemons
-until then, and of the emulation with the scripts that play controllers; busy: of both CPUs, whoever kept them so. Memory (PSS):
+until then, with the scripts that play controllers, and of the emulation; busy: of both CPUs, whoever kept them so. Memory (PSS):
 ovs-vswitchd, ovn-controller, the most of any node's. Event: CPU of etcd for each event it sends, beyond writing it.
 
 | design | nodes x pods | counts | ready, s | CPU, s | CPU of the emulation, s | busy | memory, MB | event, us | packets arrived |

@@ -77,7 +77,7 @@ class Cost(Struct, frozen=True, kw_only=True):
     setup_s: float
     """Until namespaces and links were there, before any daemon."""
     daemon_cpu_s: float
-    """Of all daemons."""
+    """Of all daemons, and of scripts that play the part of some."""
     harness_cpu_s: float
     """Of what watched them."""
     busy_ratio: float

@@ -28,6 +28,9 @@ from virtboost.net.emulate.speaker import Software
 from virtboost.net.emulate.stored import Stored
 from virtboost.net.emulate.switched import Switched
 
+CLIENTS = resource.RUSAGE_CHILDREN
+"""Programs that ended: scripts that play nodes' controllers, and the clients that these run."""
+
 PLANES: dict[Software, type[Plane]] = {"felix": Stored, "ovn": Logical, "ovs": Switched}
 """Without BGP."""
 
@@ -96,7 +99,8 @@ def _plane(scene: Scene) -> Plane:
 def _converge(scene: Scene, plane: Plane, setup_s: float) -> tuple[Spread | None, Cost]:
     """Start all daemons, and wait until every node has all that it lacks."""
     watch = plane.watch
-    busy, harness, began = _busy(), _harness_s(), time.monotonic()
+    busy, harness, clients = _busy(), _used_s(resource.RUSAGE_SELF), _used_s(CLIENTS)
+    began = time.monotonic()
     for each in plane.daemons:
         each.start()
     checked = began
@@ -108,8 +112,8 @@ def _converge(scene: Scene, plane: Plane, setup_s: float) -> tuple[Spread | None
     worked, idle = (after - before for after, before in zip(_busy(), busy, strict=True))
     cost = Cost(
         setup_s=setup_s,
-        daemon_cpu_s=plane.cpu_s(),
-        harness_cpu_s=_harness_s() - harness,
+        daemon_cpu_s=plane.cpu_s() + _used_s(CLIENTS) - clients,
+        harness_cpu_s=_used_s(resource.RUSAGE_SELF) - harness,
         busy_ratio=worked / max(1, worked + idle),
     )
     if not watch.complete:
@@ -144,10 +148,9 @@ def _busy() -> tuple[int, int]:
     return sum(ticks) - idle, idle
 
 
-def _harness_s() -> float:
-    """Return the CPU seconds of this process, and of programs that ended: controllers."""
-    uses = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(used.ru_utime + used.ru_stime for used in uses)
+def _used_s(who: int) -> float:
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
 
 
 def _messages() -> Iterator[Message]:
