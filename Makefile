@@ -56,7 +56,7 @@ bench-flow: install bpf
 	PYTHONPATH=tests $(BIN)/python -m bench flow fastpath endtoend changes growth
 
 bench-net: install
-	PYTHONPATH=tests $(BIN)/python -m bench net simulate validate
+	PYTHONPATH=tests $(BIN)/python -m bench net overlays simulate validate
 
 bench-%: install
 	PYTHONPATH=tests $(BIN)/python -m bench $*

@@ -9,30 +9,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
 
-from support.daemon import PATH, ask, gone, need, wait_until
+from support.daemon import PATH, gone, need, wait_until
+from support.emulations import below, command, outside, ran, seen
 from support.networks import described
 from virtboost.errors import InputError, TransportError
 from virtboost.net.emulate import apart, launch
-from virtboost.net.emulate.launch import emulate
-from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.emulate.scene import Fault, Scene, scene
 
 pytestmark = pytest.mark.needs_root
-
-DESCRIPTION = """\
-nodes: 50
-pods_per_node: 30
-fabric: {kind: l2}
-addresses: {pods: [10.244.0.0/16], services: 10.96.0.0/16, nodes: 192.168.0.0/16}
-"""
 
 FEW: dict[str, Any] = {"nodes": 50, "churn": {"node_failures_per_day": 1}}
 """Nodes that die: BFD every 500 ms is chosen, three may be missing."""
@@ -43,46 +34,9 @@ def _needs() -> None:
     need("bird", "ip", "nsenter", "setpriv", "unshare")
 
 
-@contextmanager
-def command(
-    folder: Path, *options: str, before: tuple[str, ...] = ()
-) -> Iterator[subprocess.Popen[str]]:
-    path = folder / "net.yaml"
-    path.write_text(DESCRIPTION)
-    environment = {"PYTHONPATH": ":".join(sys.path), "PATH": PATH, "COLUMNS": "100"}
-    with subprocess.Popen(
-        [*before, sys.executable, "-m", "virtboost", "net", "emulate", str(path), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def acted(design: str, nodes: int, *faults: Fault, **changes: Any) -> Scene:
     network = described(**(FEW | changes))
     return scene(network, nodes=nodes, design=design, faults=faults)
-
-
-def ran(wanted: Scene) -> Emulation:
-    return emulate(wanted, lambda _: None)
-
-
-def seen(run: Emulation, key: str) -> float:
-    measured = run.measures[key].measured
-    assert measured.least == measured.most, key
-    return measured.median
-
-
-def outside() -> tuple[bool, str, set[str]]:
-    """Return what an emulation must not touch of the machine."""
-    devices = Path("/sys/class/net")
-    named = {path.name for pattern in ("br0", "p[01]") for path in devices.glob(pattern)}
-    return Path("/run/netns/n0").exists(), ask("sysctl", "-n", "net.ipv4.neigh.default.gc_thresh3"), named  # fmt: skip
 
 
 def test_a_mesh_is_as_planned(tmp_path: Path) -> None:
@@ -119,7 +73,7 @@ def test_reflectors_may_be_frrs(tmp_path: Path) -> None:
     options = ("--design", "calico-reflectors", "--nodes", "6", "--reflectors", "frr")
     with command(tmp_path, *options, "--fault", "reflector", "--json") as process:
         wait_until(
-            lambda: list(_below(process.pid).values()).count("bgpd") == 2, 60, lambda: "no bgpd"
+            lambda: list(below(process.pid).values()).count("bgpd") == 2, 60, lambda: "no bgpd"
         )
         out, err = process.communicate(timeout=120)
     document = json.loads(out)
@@ -183,7 +137,7 @@ def test_what_is_not_as_planned_is_told() -> None:
     assert seen(run, "sessions") == 3
     assert run.reach.arrived == 6
     assert run.problems == (
-        "some nodes did not get all routes",
+        "some nodes did not get all routes or rules",
         "BGP sessions: not as planned",
         "BGP sessions of a node: not as planned",
         "paths that a node's BIRD holds: not as planned",
@@ -211,7 +165,7 @@ def test_a_network_that_stands_still_is_not_waited_for() -> None:
     began = time.monotonic()
     run = ran(structs.replace(wanted, speakers=mute, patience_s=3_000, stalled_s=3))
     assert time.monotonic() - began < 30
-    assert "some nodes did not get all routes" in run.problems
+    assert "some nodes did not get all routes or rules" in run.problems
 
 
 def test_a_daemon_that_ends_is_told() -> None:
@@ -256,32 +210,18 @@ def test_nothing_is_left_of_one_that_is_ended(number: signal.Signals, tmp_path: 
     before = outside()
     options = ("--design", "calico-mesh", "--nodes", "6", "--fault", "cut")
     with command(tmp_path, *options) as process:
-        wait_until(lambda: _birds(process.pid) == 6, 60, lambda: str(_below(process.pid)))
-        below = _below(process.pid)
+        wait_until(lambda: _birds(process.pid) == 6, 60, lambda: str(below(process.pid)))
+        started = below(process.pid)
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
-        wait_until(lambda: all(map(gone, below)), 20, lambda: str(below))
+        wait_until(lambda: all(map(gone, started)), 20, lambda: str(started))
     assert process.returncode == (130 if number == signal.SIGINT else -number)
     assert (out, err) == ("", "virtboost: interrupted\n" if number == signal.SIGINT else "")
     assert outside() == before
 
 
-def _below(pid: int) -> dict[int, str]:
-    """Return the processes that descend from one, with their names."""
-    rows = [line.split(None, 2) for line in ask("ps", "-e", "-o", "pid=,ppid=,comm=").splitlines()]
-    found: dict[int, str] = {}
-    wanted = {pid}
-    while (
-        new := {int(row[0]): row[2] for row in rows if int(row[1]) in wanted}.items()
-        - found.items()
-    ):
-        found.update(new)
-        wanted = {each for each, _ in new}
-    return found
-
-
 def _birds(pid: int) -> int:
-    return list(_below(pid).values()).count("bird")
+    return list(below(pid).values()).count("bird")
 
 
 def test_what_is_missing_is_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,8 @@ PURE = ("model", "catalogue", "check", "plan", "emit", "net", "scan", "report")
 NOT_PURE = {
     f"net/{name}.py"
     for package, names in {
-        "emulate": "apart bgpd bird daemon ends fault launch loss space stage watch",
+        "emulate": "apart bgpd bird daemon ends etcd fault felix launch logical loss plane routed "
+        "space stage stored switch switched watch",
         "validate": "conduct datastore machine peers speaker stage switch",
     }.items()
     for name in (f"{package}/{each}" for each in names.split())

@@ -149,7 +149,7 @@ def emulate(
     ] = None,
     json: AsJson = False,
 ) -> int:
-    """Run a network really, small: BIRD, kernel routes and packets, in namespaces of its own.
+    """Run a network really, small: BIRD, Open vSwitch, OVN or VXLAN, in namespaces of its own.
 
     Needs root. What is measured stands beside what the plan says. Exit status 1: something is not
     as planned, or the machine was too busy for the times to count.

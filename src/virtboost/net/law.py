@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from virtboost.net.figure import Figure, measured
 
@@ -71,6 +71,12 @@ ROUTES_MEASURED, ENTRIES_MEASURED = 100_000, 10_000
 
 RULE_BYTES = measured(1_340, 1_000, 1_340, "ovs-rules")
 """Of each OpenFlow rule, in ovs-vswitchd."""
+
+SWITCH_BYTES = 17_600_000
+"""Of ovs-vswitchd without rules: 31 MB with 10,000 and 286 MB with 200,000 (``ovs-rules``)."""
+
+CONTROLLER_IDLE_BYTES = 8_200_000
+"""Of ovn-controller without rules: 15 MB with 2,346, 80 MB with 24,846 (``ovn-fit``)."""
 
 CONTROLLER_BYTES = measured(2_900, 2_900, 2_900, "ovn-fit")
 """Of each OpenFlow rule, in ovn-controller."""
@@ -165,6 +171,21 @@ class Laws(Struct, frozen=True, kw_only=True):
         first, _, cpu_s = LADDER[0]
         value = _on_ladder(peers, 2) if peers > first else cpu_s / first * peers
         return measured(value, value, value, "bird-ladder").stretched(peers / LADDER[-1][0])
+
+
+def switch_memory(rules: float) -> Figure:
+    """Return the bytes of an ovs-vswitchd; on one machine many share what is not for rules."""
+    return _on_top_of(SWITCH_BYTES, RULE_BYTES * rules)
+
+
+def controller_memory(rules: float) -> Figure:
+    """Return the bytes of an ovn-controller; on one machine many share what is not for rules."""
+    return _on_top_of(CONTROLLER_IDLE_BYTES, CONTROLLER_BYTES * rules)
+
+
+def _on_top_of(idle_bytes: float, found: Figure) -> Figure:
+    most = found.value + idle_bytes
+    return structs.replace(found, value=most, low=found.low, high=most)
 
 
 PAGE = Laws()

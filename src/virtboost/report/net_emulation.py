@@ -18,7 +18,9 @@ def emulation_lines(run: Emulation, width: int) -> Iterator[str]:
     )
     yield from _table(run)
     if run.converged is not None:
-        text = f"every route in a node's kernel after {_range(run.converged, 's')}"
+        switched = "openflow_rules" in run.measures
+        what = "every rule in a node's switch" if switched else "every route in a node's kernel"
+        text = f"{what} after {_range(run.converged, 's')}"
         yield from wrapped(text, width)
     yield from wrapped(
         f"packets from every node's pods to every other node's: {run.reach.arrived:,} of "
@@ -42,7 +44,7 @@ def emulation_lines(run: Emulation, width: int) -> Iterator[str]:
 def _table(run: Emulation) -> Iterator[str]:
     rows = [("", "planned", "measured", "")]
     for key, measure in run.measures.items():
-        unit: Unit = "B" if key.endswith("memory") else ""
+        unit = _unit(key)
         seen = _range(measure.measured, unit)
         rows.append(
             (
@@ -56,6 +58,12 @@ def _table(run: Emulation) -> Iterator[str]:
     for title, *cells in rows:
         shown = (cell.rjust(columns) for cell, columns in zip(cells, widths[1:], strict=True))
         yield f"  {title.ljust(widths[0])}  {'  '.join(shown)}".rstrip()
+
+
+def _unit(key: str) -> Unit:
+    if key.endswith("memory"):
+        return "B"
+    return "s" if key.endswith("cpu") else ""
 
 
 def _fault(found: FaultOutcome, width: int) -> Iterator[str]:

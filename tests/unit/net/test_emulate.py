@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import combinations
 from typing import Any
@@ -10,9 +11,12 @@ import pytest
 
 from support.networks import PLAIN, described
 from virtboost.errors import InputError
+from virtboost.net.emit.files import files
+from virtboost.net.emulate import felix
 from virtboost.net.emulate.outcome import Cost, Emulation, Losses, Reach, judged, spread
 from virtboost.net.emulate.scene import Fault, Scene, scene
 from virtboost.net.emulate.watch import Change, changes
+from virtboost.net.plan import plan
 
 
 def acted(design: str | None, run: int | None = None, **changes: Any) -> Scene:
@@ -46,6 +50,7 @@ def test_a_large_network_is_run_with_few_nodes_and_its_own_timers() -> None:
     found = acted("calico-reflectors", churn=churn)
     assert (len(found.speakers), found.described_nodes) == (20, 1000)
     assert all("hold time 9;" in each.config for each in found.speakers)
+    assert found.noticed is not None
     assert (found.noticed.low, found.noticed.high) == (3.75, 9)
     small = acted("calico-reflectors", nodes=20, churn=churn)
     assert all("bfd on;" in each.config for each in small.speakers)
@@ -62,7 +67,11 @@ def test_addresses_begin_with_the_networks_first() -> None:
 @pytest.mark.parametrize(
     ("design", "nodes", "told"),
     [
-        ("calico-vxlan", 10, "can be run: calico-mesh, calico-reflectors, calico-rack-reflectors"),
+        (
+            "calico-ipip",
+            10,
+            "can be run: calico-mesh, calico-reflectors, calico-rack-reflectors, calico-vxlan, ovs-vxlan, ovn-central",
+        ),
         ("calico-mesh", 1001, "from 1 to the 1000 that are described"),
         ("calico-mesh", 0, "from 1 to the 1000 that are described"),
         ("calico-mesh", 1, "calico-mesh needs 2 at least"),
@@ -91,11 +100,92 @@ def test_no_reflector_can_fail_where_there_is_none() -> None:
         scene(described(), nodes=5, design="calico-mesh", faults=("reflector",))
 
 
+@pytest.mark.parametrize("design", ["calico-mesh", "ovs-vxlan"])
+def test_no_reflector_can_be_frrs_where_there_is_none(design: str) -> None:
+    with pytest.raises(InputError, match=f"--reflectors frr: {design} has none"):
+        scene(described(), nodes=5, design=design, faults=(), reflector="frr")
+
+
+@pytest.mark.parametrize("design", ["ovs-vxlan", "ovn-central"])
+def test_a_pool_of_blocks_may_be_too_small_for_subnets(design: str) -> None:
+    """62 pods and a tunnel's address fit a block of 64, but not a subnet with its own three."""
+    addresses = PLAIN["addresses"] | {"pods": ["10.244.0.0/24"]}
+    network = described(nodes=4, pods_per_node=62, addresses=addresses)
+    assert len(scene(network, nodes=4, design="calico-vxlan", faults=()).speakers) == 4
+    assert len(scene(network, nodes=2, design=design, faults=()).speakers) == 2
+    with pytest.raises(InputError, match=r"room for 2 subnets of /25, and 3 nodes are to be run"):
+        scene(network, nodes=3, design=design, faults=())
+
+
 @pytest.mark.parametrize("fault", ["cut", "freeze"])
 def test_frr_without_bfd_cannot_notice_what_bfd_should(fault: Fault) -> None:
     network = described(nodes=20, churn={"node_failures_per_day": 9})
     with pytest.raises(InputError, match=r"--reflectors frr: .* needs FRR's bfdd"):
         scene(network, nodes=9, design="calico-reflectors", faults=(fault,), reflector="frr")
+
+
+def test_a_switch_is_prepared_by_what_is_emitted() -> None:
+    """Line by line, with the datapath of user space."""
+    network = described(nodes=4)
+    emitted = files(network, plan(network, "ovs-vxlan"))["node.sh"]
+    (script, *_) = [
+        each.config for each in scene(network, nodes=4, design="ovs-vxlan", faults=()).speakers
+    ]
+    wanted = emitted.replace("datapath_type=system", "datapath_type=netdev")
+    assert "datapath_type=netdev" in wanted and wanted in script
+
+
+def test_ovn_is_filled_and_joined_by_what_is_emitted() -> None:
+    network = described(nodes=4)
+    emitted = files(network, plan(network, "ovn-central"))
+    found = scene(network, nodes=4, design="ovn-central", faults=())
+    assert emitted["northbound.sh"] in found.central
+    assert all(emitted["node.sh"] in each.config for each in found.speakers)
+    assert found.central.count("lsp-add node-3 node-3-pod-") == 30
+    assert 'lsp-set-addresses node-3-pod-0 "0a:58:0a:f0:00:82 10.240.0.130"' in found.central
+
+
+def test_containers_have_addresses_of_their_nodes_subnet() -> None:
+    found = acted("ovs-vxlan", 3).speakers[2]
+    assert found.blocks == ("10.240.0.128/26",)
+    assert [each.address for each in found.ends] == ["10.240.0.130", "10.240.0.131"]
+    assert {each.gateway for each in found.ends} == {"10.240.0.129"}
+    assert [each.mac for each in found.ends] == ["0a:58:0a:f0:00:82", "0a:58:0a:f0:00:83"]
+    lonely = acted("ovs-vxlan", 3, pods_per_node=1)
+    assert [len(each.ends) for each in lonely.speakers] == [1, 1, 1]
+
+
+def test_a_node_of_vxlan_tells_where_its_pods_are() -> None:
+    """The tunnel has the first address of the first block, pods the next ones."""
+    found = acted("calico-vxlan", 3, pods_per_node=100).speakers[2]
+    told = json.loads(found.config)
+    assert (told["own"]["address"], told["own"]["tunnel"]) == ("192.168.0.3", "10.240.1.0")
+    assert told["own"]["blocks"] == ["10.240.1.0/26", "10.240.1.64/26"]
+    assert told["mtu"] == 1450
+    assert [each.address for each in found.ends] == ["10.240.1.1", "10.240.1.2"]
+
+
+def test_felix_follows_what_is_told_of_other_nodes() -> None:
+    """In base64, as etcd's gateway has it: a key of a node, one of a pod, and another node's."""
+    events = [
+        {"kv": {"key": "L2NhbGljby9ub2Rlcy8x", "value": "eyJhZGRyZXNzIjogIjEifQ=="}},
+        {"kv": {"key": "L2NhbGljby93b3JrbG9hZHMvMQ==", "value": "e30="}},
+        {"kv": {"key": "L2NhbGljby9ub2Rlcy8y", "value": "eyJhZGRyZXNzIjogIjIifQ=="}},
+    ]
+    assert felix.others(events, "1") == [{"address": "2"}]
+    node = {
+        "address": "192.168.0.2",
+        "tunnel": "10.240.0.64",
+        "mac": "66:00:00:00:00:01",
+        "blocks": ["10.240.0.64/26"],
+    }
+    assert [*felix.forwarding([node])] == [
+        "fdb replace 66:00:00:00:00:01 dev vxlan.calico dst 192.168.0.2 self permanent"
+    ]
+    assert [*felix.routes([node])] == [
+        "neigh replace 10.240.0.64 lladdr 66:00:00:00:00:01 dev vxlan.calico nud permanent",
+        "route replace 10.240.0.64/26 via 10.240.0.64 dev vxlan.calico onlink proto 80",
+    ]
 
 
 ADDED = bytes.fromhex(

@@ -17,7 +17,7 @@ class Bgpd(Daemon):
     argv = (PROGRAM, "-f", "config", "--skip_runas", "--no_zebra", "--vty_socket", ".",
             "--pid_file", "pid", "--log", "stdout")  # fmt: skip
 
-    def sessions(self) -> int:
+    def established(self) -> int:
         """Return how many of its sessions are established; 0: it does not answer yet."""
         with contextlib.suppress(DaemonError):
             asked = ("vtysh", "--vty_socket", str(self.folder), "-d", "bgpd")

@@ -27,7 +27,7 @@ class Bird(Daemon):
     argv = ("bird", "-f", "-R", "-c", "config", "-s", "control")
     head = "log stderr { warning, error, fatal, bug };\n"
 
-    def sessions(self) -> int:
+    def established(self) -> int:
         """Return how many of its sessions are established; 0: it does not answer yet."""
         with contextlib.suppress(FileNotFoundError, ConnectionError, TimeoutError):
             return self._ask("show protocols").count("Established")

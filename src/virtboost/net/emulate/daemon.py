@@ -8,11 +8,12 @@ import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from virtboost.net.emulate.scene import Speaker
 from virtboost.net.emulate.space import RUN, SPACES, name
+from virtboost.net.emulate.speaker import Speaker
 
 OWN = re.compile(r"^Anonymous:\s+(\d+) kB", re.MULTILINE)
 
@@ -24,13 +25,31 @@ class DaemonError(Exception):
 class Process:
     """A program in the foreground, its output in a log."""
 
-    def __init__(self, argv: Sequence[str], folder: Path, title: str = "") -> None:
-        """Start it in a folder; it is not waited for."""
+    def __init__(
+        self,
+        argv: Sequence[str],
+        folder: Path,
+        title: str = "",
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Start it in a folder; it is not waited for.
+
+        Args:
+            argv: The program with its arguments.
+            folder: Where it runs, and its log is.
+            title: Of its log, and in errors; empty: the program's name.
+            environment: What it finds there beside what this process does.
+        """
         self._title = title or argv[0]
         self._log = folder / f"{self._title.replace(' ', '-')}.log"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                argv,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environment},
             )
 
     def running(self) -> subprocess.Popen[bytes]:
@@ -40,9 +59,26 @@ class Process:
             DaemonError: It ended.
         """
         if self._process.poll() is not None:
-            last = self._log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise DaemonError(f"{self._title} ended: {''.join(last)}")
+            raise self._ended()
         return self._process
+
+    @property
+    def pid(self) -> int:
+        """Its number, also when it has ended."""
+        return self._process.pid
+
+    def succeed(self) -> None:
+        """See to it that it did not fail, if it has ended.
+
+        Raises:
+            DaemonError: It did.
+        """
+        if self._process.poll():
+            raise self._ended()
+
+    def _ended(self) -> DaemonError:
+        last = self._log.read_text(errors="replace").strip().splitlines()[-1:]
+        return DaemonError(f"{self._title} ended: {''.join(last)}")
 
     def until(self, ready: Callable[[], bool], patience_s: float) -> None:
         """Wait until something is so.
@@ -59,14 +95,11 @@ class Process:
 
     def cpu_s(self) -> float:
         """Return the CPU seconds of its threads."""
-        tasks = Path(f"/proc/{self.running().pid}/task")
-        spent = (int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir())
-        return sum(spent) / 1e9
+        return cpu_s(self.running().pid)
 
     def memory_bytes(self) -> int:
         """Return its own memory: no pages of files, as programs and libraries are."""
-        told = Path(f"/proc/{self.running().pid}/smaps_rollup").read_text()
-        return sum(int(found) << 10 for found in OWN.findall(told))
+        return memory_bytes(self.running().pid)
 
 
 class Daemon(ABC):
@@ -77,6 +110,8 @@ class Daemon(ABC):
     """Of the daemon in the foreground, in its folder, where its configuration is."""
     head = ""
     """Before its configuration."""
+    servants: Sequence[Process] = ()
+    """Daemons that it needs."""
 
     def __init__(self, place: int, speaker: Speaker) -> None:
         """Write its configuration; nothing starts yet."""
@@ -87,15 +122,24 @@ class Daemon(ABC):
         (self.folder / "config").write_text(self.head + speaker.config)
         self._process: Process | None = None
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What its programs find in their environment beside what this process does."""
+        return {}
+
     @abstractmethod
-    def sessions(self) -> int:
-        """Return how many of its sessions are established; 0: it does not answer yet."""
+    def established(self) -> int:
+        """Return how many of its sessions are, or rules; 0: it does not answer yet."""
 
     def start(self) -> None:
         """Start it; it is not waited for."""
+        self._process = self.begin(self.argv, self.title)
+
+    def begin(self, argv: Sequence[str], title: str) -> Process:
+        """Start a program in the speaker's namespace and folder."""
         there = ("nsenter", f"--net={SPACES / name(self.place)}")
-        title = f"{self.title} of {self.speaker.address}"
-        self._process = Process((*there, *self.argv), self.folder, title)
+        title = f"{title} of {self.speaker.address}"
+        return Process((*there, *argv), self.folder, title, self.environment)
 
     def running(self) -> Process:
         """Return the process.
@@ -107,6 +151,16 @@ class Daemon(ABC):
             raise DaemonError(f"{self.title} of {self.speaker.address} was not started")
         self._process.running()
         return self._process
+
+    def check(self) -> None:
+        """See to it that it runs, and those that serve it.
+
+        Raises:
+            DaemonError: One ended.
+        """
+        self.running()
+        for each in self.servants:
+            each.running()
 
     def kill(self) -> None:
         """Kill it and wait until it is gone."""
@@ -123,22 +177,38 @@ class Daemon(ABC):
         self.running().running().send_signal(signal.SIGCONT)
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds of its threads."""
-        return self.running().cpu_s()
+        """Return the CPU seconds of its threads, and of those that serve it."""
+        return sum(each.cpu_s() for each in (self.running(), *self.servants))
 
     def memory_bytes(self) -> int:
         """Return its own memory: no pages of files, as programs and libraries are."""
         return self.running().memory_bytes()
 
 
-def shown(*argv: str) -> str:
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds of a process's threads."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def memory_bytes(pid: int) -> int:
+    """Return a process's own memory: no pages of files, as programs and libraries are."""
+    told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(found) << 10 for found in OWN.findall(told))
+
+
+def shown(*argv: str, **environment: str) -> str:
     """Return what a program prints.
 
     Raises:
         DaemonError: It fails.
     """
     done = subprocess.run(
-        argv, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        argv,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C", **environment},
     )
     if done.returncode:
         raise DaemonError(f"{argv[0]}: {done.stderr.strip()}")

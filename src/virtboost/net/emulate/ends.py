@@ -1,4 +1,4 @@
-"""Pods' ends: sockets on addresses of blocks, which send each other packets over real routes."""
+"""Pods' ends: sockets in their namespaces, which send each other packets."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from ipaddress import IPv4Network
 
 from virtboost.net.emulate.outcome import Reach
-from virtboost.net.emulate.scene import Speaker
 from virtboost.net.emulate.space import inside
+from virtboost.net.emulate.speaker import Speaker
 
 PORT = 7
 """Of all ends; echo's, though nothing is echoed."""
@@ -23,7 +22,7 @@ LATE_S = 0.5
 
 
 class Ends:
-    """One end for each block of each node."""
+    """Those of each node."""
 
     def __init__(self, nodes: dict[int, Speaker]) -> None:
         """Open them.
@@ -32,17 +31,16 @@ class Ends:
             nodes: Those with blocks, by place.
         """
         self._addresses = {
-            place: [str(IPv4Network(block)[1]) for block in node.blocks]
-            for place, node in nodes.items()
+            place: [end.address for end in node.ends] for place, node in nodes.items()
         }
         self._sockets = {place: [*self._open(place)] for place in nodes}
 
     def _open(self, place: int) -> Iterator[socket.socket]:
-        with inside(place):
-            for address in self._addresses[place]:
+        for number, address in enumerate(self._addresses[place]):
+            with inside(place, number):
                 found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
                 found.bind((address, PORT))
-                yield found
+            yield found
 
     def send(self, source: int, target: int, number: int) -> bool:
         """Send a packet to one end of a node, each in turn; tell whether there was a way to it."""

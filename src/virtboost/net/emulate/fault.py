@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from virtboost.net.emulate import space
 from virtboost.net.emulate.daemon import Daemon
 from virtboost.net.emulate.ends import LATE_S, Ends
 from virtboost.net.emulate.outcome import FaultOutcome, Spread, spread
+from virtboost.net.emulate.plane import Watching
 from virtboost.net.emulate.scene import Fault, Scene
-from virtboost.net.emulate.watch import Watch
 from virtboost.net.figure import Figure
 
 SENDERS = 10
@@ -19,7 +20,7 @@ EVERY_S = 0.02
 """Between packets from one end to another."""
 
 DOWN_S = 1
-"""Until a killed daemon is started again."""
+"""Until a killed daemon is started again, and what nobody notices is undone."""
 
 PATIENCE = 1.25
 """Times the longest that the plan expects, until it is no longer waited for."""
@@ -38,7 +39,7 @@ class Trial:
     """One fault."""
 
     def __init__(
-        self, fault: Fault, scene: Scene, daemons: list[Daemon], watch: Watch, ends: Ends
+        self, fault: Fault, scene: Scene, daemons: Sequence[Daemon], watch: Watching, ends: Ends
     ) -> None:
         """Choose the victim: the last node, or the first reflector."""
         self._fault = fault
@@ -54,7 +55,7 @@ class Trial:
 
     def run(self) -> FaultOutcome:
         """Make the fault, undo it, and wait until all is as before."""
-        sessions = self._victim.sessions()
+        established = self._victim.established()
         self._watch.forget()
         began = time.monotonic()
         self._make()
@@ -62,7 +63,7 @@ class Trial:
         noticed = self._noticed(began)
         repaired = time.monotonic()
         self._undo()
-        restored = self._until_back(sessions)
+        restored = self._until_back(established)
         took = time.monotonic() - began
         self._drain()
         back = [self._watch.complete_at[one] for one in noticed if one in self._watch.complete_at]
@@ -101,8 +102,9 @@ class Trial:
         return self._scene.restart_loss if self._fault == "kill" else None
 
     def _until_noticed(self, began: float) -> None:
-        if self._fault in ("cut", "freeze"):
-            longest = self._scene.noticed.high or self._scene.noticed.value
+        noticed = self._scene.noticed
+        if self._fault in ("cut", "freeze") and noticed is not None:
+            longest = noticed.high or noticed.value
             end, all_nodes = began + PATIENCE * longest, len(self._watch.missing) - 1
         else:
             end, all_nodes = began + DOWN_S, len(self._watch.missing)
@@ -117,7 +119,7 @@ class Trial:
                 found[place] = min(at - began, found.get(place, at - began))
         return found
 
-    def _until_back(self, sessions: int) -> bool:
+    def _until_back(self, established: int) -> bool:
         end = time.monotonic() + BACK_S
         asked_at = since = 0.0
         while time.monotonic() < end:
@@ -126,7 +128,7 @@ class Trial:
             if now < asked_at + ASK_S:
                 continue
             asked_at = now
-            if not self._watch.complete or self._victim.sessions() != sessions:
+            if not self._watch.complete or self._victim.established() != established:
                 since = 0.0
             elif not since:
                 since = now

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,19 +13,33 @@ import msgspec
 from msgspec import structs
 
 from virtboost.errors import InputError
-from virtboost.net.emulate import bgpd
+from virtboost.net.emulate import bgpd, logical, switch
 from virtboost.net.emulate.apart import Tell, begun, require_root, search_path
 from virtboost.net.emulate.outcome import Emulation, judged
 from virtboost.net.emulate.scene import Scene
+from virtboost.net.emulate.speaker import Software
 
-PROGRAMS = ("bird", "ip", "mount", "nsenter", "setpriv", "unshare")
+PROGRAMS = ("ip", "mount", "nsenter", "setpriv", "unshare")
+
+OF_DAEMONS: Mapping[Software, Sequence[str]] = {
+    "bird": ("bird",),
+    "frr": (bgpd.PROGRAM, "vtysh"),
+    "ovs": switch.PROGRAMS,
+    "ovn": (*switch.PROGRAMS, *logical.PROGRAMS),
+    "felix": ("bridge", "etcd"),
+}
+
+OF_NODES = ("bird_memory", "switch_memory", "controller_memory")
+"""Memory that each node needs, by key of what is expected."""
 
 PACKAGES = (
     dict.fromkeys(("mount", "nsenter", "setpriv", "unshare"), "util-linux")
-    | {"bird": "bird2", "ip": "iproute2", "etcd": "etcd-server"}
+    | {"bird": "bird2", "etcd": "etcd-server", "ethtool": "ethtool", "ovn-controller": "ovn-host"}
+    | dict.fromkeys(("bridge", "ip"), "iproute2")
+    | dict.fromkeys(("ovn-nbctl", "ovn-northd", "ovn-sbctl"), "ovn-central")
     | dict.fromkeys((bgpd.PROGRAM, "vtysh"), "frr")
     | dict.fromkeys(
-        ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl"),
+        ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ovs-appctl"),
         "openvswitch-switch",
     )
 )
@@ -95,11 +110,10 @@ def require_programs(*programs: str) -> None:
 def _require(scene: Scene) -> None:
     """Refuse before anything starts."""
     require_root()
-    programs = list(PROGRAMS)
-    if any(speaker.daemon == "frr" for speaker in scene.speakers):
-        programs += [bgpd.PROGRAM, "vtysh"]
-    require_programs(*programs)
-    needed = (scene.expected["bird_memory"].high or 0) * len(scene.speakers)
+    daemons = sorted({speaker.daemon for speaker in scene.speakers})
+    require_programs(*itertools.chain(*(OF_DAEMONS[each] for each in daemons)), *PROGRAMS)
+    daemons_bytes = (scene.expected[key].high or 0 for key in OF_NODES if key in scene.expected)
+    needed = sum(daemons_bytes) * len(scene.speakers)
     found = AVAILABLE.search(Path("/proc/meminfo").read_text())
     if found and needed > int(found[1]) << 10:
         raise InputError(

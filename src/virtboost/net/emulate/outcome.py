@@ -20,6 +20,18 @@ TITLES = {
     "fib_routes": "routes to pods in a node's kernel",
     "bird_memory": "memory of a node's BIRD",
     "reflector_memory": "memory of a reflector's BIRD",
+    "tunnels_per_node": "tunnels of a node",
+    "openflow_rules": "OpenFlow rules of a node",
+    "megaflows": "megaflows of a node's tunnels",
+    "logical_flows": "rows of logical flows in the southbound database",
+    "controller_memory": "memory of a node's ovn-controller",
+    "learned_addresses": "addresses that a node's switch learned",
+    "fdb_entries": "forwarding entries of a node's VXLAN device",
+    "neighbours": "neighbour entries of a node",
+    "watchers": "watchers of the datastore",
+    "watch_events": "events that the datastore sent to them",
+    "watch_cpu": "CPU of the datastore for each",
+    "switch_memory": "memory of a node's ovs-vswitchd",
 }
 """Of what is expected and measured, by key."""
 
@@ -70,7 +82,7 @@ class Cost(Struct, frozen=True, kw_only=True):
     spawn_s: float
     """From the start of one daemon to that of the next."""
     daemon_cpu_s: float
-    """Of all daemons."""
+    """Of all daemons, and of scripts that play the part of some."""
     reflector_cpu_s: float
     """Of the busiest reflector; 0: there is none."""
     harness_cpu_s: float
@@ -164,7 +176,7 @@ def judged(run: Emulation) -> Emulation:
 
 def _problems(run: Emulation) -> Iterator[str]:
     if run.converged is None:
-        yield "some nodes did not get all routes"
+        yield "some nodes did not get all routes or rules"
     for key, measure in run.measures.items():
         if measure.expected.tag == "exact" and not measure.agrees:
             yield f"{TITLES[key]}: not as planned"

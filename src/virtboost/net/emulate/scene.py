@@ -12,22 +12,32 @@ from msgspec import Struct, structs
 
 from virtboost.errors import InputError
 from virtboost.net import failure
+from virtboost.net.addressing import address_plan
 from virtboost.net.description import Churn, Limits, Network, NodeGroup, Policies, Services
 from virtboost.net.design import Design
 from virtboost.net.emit import bird, frr
 from virtboost.net.emit.layout import Layout, Reflector, reflectors, reflectors_wanted
+from virtboost.net.emulate import chassis, flows, vxlan
+from virtboost.net.emulate.speaker import Software, Speaker, node_mac, routed_end
 from virtboost.net.failure import Detection
 from virtboost.net.figure import NOTHING, Figure, exact
 from virtboost.net.mtu import mtu
 from virtboost.net.plan import DESIGNS, plan
 from virtboost.net.scale import scale_of
 
-RUNNABLE = tuple(
+WITHOUT_BGP = ("calico-vxlan", "ovs-vxlan", "ovn-central")
+"""Designs without BGP that can be run: all nodes are in one subnet, and Open vSwitch's offload and
+DPDK need their hardware."""
+
+BY_BGP = tuple(
     name
     for name, design in DESIGNS.items()
     if design.routing in ("mesh", "reflectors", "groups") and design.encapsulation.name == "none"
 )
-"""Designs that can be run: BGP without tunnels; stock BIRD lacks Calico's patch for IPIP."""
+"""Designs of BGP that can be run, without tunnels: stock BIRD lacks Calico's patch for IPIP."""
+
+RUNNABLE = BY_BGP + WITHOUT_BGP
+"""Designs that can be run."""
 
 DEFAULT_NODES = 20
 
@@ -39,21 +49,6 @@ Fault = Literal["kill", "cut", "freeze", "reflector"]
 reflector's daemon is killed and starts again."""
 
 
-Software = Literal["bird", "frr"]
-
-
-class Speaker(Struct, frozen=True, kw_only=True):
-    """A daemon in a namespace of its own."""
-
-    address: str
-    reflector: bool
-    """Reflectors hold no pods."""
-    blocks: tuple[str, ...]
-    """Of its pods, each a route that it announces."""
-    daemon: Software = "bird"
-    config: str
-
-
 class Scene(Struct, frozen=True, kw_only=True):
     """A network to run."""
 
@@ -61,6 +56,8 @@ class Scene(Struct, frozen=True, kw_only=True):
     described_nodes: int
     """Of the description; as many as there are speakers are run."""
     mtu: int
+    pod_mtu: int
+    """Of containers, and of their links."""
     prefix: int
     """Length of the nodes' network."""
     pools: tuple[str, ...]
@@ -68,11 +65,13 @@ class Scene(Struct, frozen=True, kw_only=True):
     """Reflectors first."""
     expected: dict[str, Figure]
     """By key of ``outcome.TITLES``."""
-    noticed: Figure
-    """Seconds until a dead node's routes are gone, by the planned timers."""
+    noticed: Figure | None
+    """Seconds until a dead node's routes are gone, by the planned timers; None: nobody looks."""
     restart_loss: Figure
     """Seconds that pods are out of reach while their node's daemon restarts."""
     faults: tuple[Fault, ...]
+    central: str = ""
+    """Shell script that fills the databases that all nodes share."""
     patience_s: float = 300
     """How long routes may take to be everywhere."""
     stalled_s: float = 90
@@ -102,7 +101,7 @@ def scene(
         raise InputError(f"--nodes: {chosen.name} needs {max(2, chosen.least_nodes)} at least")
     if detection is None:
         ways = failure.detections(chosen, network, scale_of(network))
-        detection = next(each for each in ways if each.chosen)
+        detection = next((each for each in ways if each.chosen), None)
     layout = Layout(
         design=chosen,
         network=small,
@@ -112,13 +111,17 @@ def scene(
     )
     if "reflector" in faults and not reflectors_wanted(layout):
         raise InputError(f"--fault reflector: {chosen.name} has none")
-    if reflector == "frr" and detection.by == "bfd" and {"cut", "freeze"} & {*faults}:
+    if reflector == "frr" and not reflectors_wanted(layout):
+        raise InputError(f"--reflectors frr: {chosen.name} has none")
+    if layout.detection is None:
+        return _overlay(layout, network.node_count, faults)
+    if reflector == "frr" and layout.detection.by == "bfd" and {"cut", "freeze"} & {*faults}:
         raise InputError("--reflectors frr: bgpd runs alone, and the planned BFD needs FRR's bfdd")
-    return _scene(layout, network.node_count, detection, faults, reflector)
+    return _scene(layout, network.node_count, layout.detection, faults, reflector)
 
 
-def runnable(network: Network, name: str | None) -> Design:
-    """Return a design by its name, or the recommended one.
+def runnable(network: Network, name: str | None, designs: tuple[str, ...] = RUNNABLE) -> Design:
+    """Return one of some designs by its name, or the recommended one.
 
     Raises:
         InputError: It cannot be run.
@@ -126,12 +129,12 @@ def runnable(network: Network, name: str | None) -> Design:
     if name is None:
         found = plan(network).recommendation
         name = "no design" if found is None else found.design
-        if name not in RUNNABLE:
+        if name not in designs:
             raise InputError(
-                f"{name} is recommended, and cannot be run; give --design: {', '.join(RUNNABLE)}"
+                f"{name} is recommended, and cannot be run; give --design: {', '.join(designs)}"
             )
-    if name not in RUNNABLE:
-        raise InputError(f"--design {name}: can be run: {', '.join(RUNNABLE)}")
+    if name not in designs:
+        raise InputError(f"--design {name}: can be run: {', '.join(designs)}")
     return DESIGNS[name]
 
 
@@ -167,9 +170,7 @@ def _scene(
     faults: tuple[Fault, ...],
     reflector: Software,
 ) -> Scene:
-    count, wanted = layout.scale.nodes, reflectors_wanted(layout)
-    first = int(layout.network.addresses.node_network().network_address) + 1
-    addresses = tuple(str(IPv4Address(first + place)) for place in range(count))
+    wanted, addresses = reflectors_wanted(layout), _addresses(layout)
     named = structs.replace(layout.network.addresses, reflectors=addresses[:wanted])
     layout = structs.replace(layout, network=structs.replace(layout.network, addresses=named))
     found = reflectors(layout)
@@ -178,6 +179,7 @@ def _scene(
         design=layout.design.name,
         described_nodes=described,
         mtu=layout.network.mtu,
+        pod_mtu=layout.mtu.pod_bytes,
         prefix=layout.network.addresses.node_network().prefixlen,
         pools=layout.network.addresses.pods,
         speakers=(
@@ -189,6 +191,53 @@ def _scene(
         restart_loss=NOTHING if detection.graceful_restart else restart,
         faults=faults,
     )
+
+
+def _addresses(layout: Layout) -> tuple[str, ...]:
+    """Return the addresses of all nodes, by place."""
+    first = int(layout.network.addresses.node_network().network_address) + 1
+    return tuple(str(IPv4Address(first + place)) for place in range(layout.scale.nodes))
+
+
+def _overlay(layout: Layout, described: int, faults: tuple[Fault, ...]) -> Scene:
+    """Return a scene of tunnels; that a node is dead is told by none to another."""
+    addresses = _addresses(layout)
+    loss, central = layout.design.forms["restart"](layout.scale), ""
+    if layout.design.plane == "calico":
+        speakers = vxlan.speakers(layout, addresses, _blocks(layout.network))
+        expected, loss = vxlan.expected(layout), NOTHING
+    else:
+        _require_subnets(layout)
+        macs = [node_mac(place) for place in range(layout.scale.nodes)]
+        sites = flows.sites(layout, addresses, macs)
+        kind = chassis if layout.design.plane == "ovn" else flows
+        speakers, expected = kind.speakers(layout, sites), kind.expected(layout)
+        if kind is chassis:
+            central = chassis.central(layout, sites)
+    return Scene(
+        design=layout.design.name,
+        described_nodes=described,
+        mtu=layout.network.mtu,
+        pod_mtu=layout.mtu.pod_bytes,
+        prefix=layout.network.addresses.node_network().prefixlen,
+        pools=layout.network.addresses.pods,
+        speakers=tuple(speakers),
+        expected=expected,
+        noticed=None,
+        restart_loss=loss,
+        central=central,
+        faults=faults,
+    )
+
+
+def _require_subnets(layout: Layout) -> None:
+    """Refuse where blocks are small enough for the pools, and a node's one subnet is not."""
+    found = address_plan(layout.design, layout.network)
+    if found.capacity < layout.scale.nodes:
+        raise InputError(
+            f"addresses.pods: room for {found.capacity} subnets of /{found.prefix}, and "
+            f"{layout.scale.nodes} nodes are to be run: fewer with --nodes"
+        )
 
 
 def _reflector(layout: Layout, own: Reflector, software: Software) -> Speaker:
@@ -208,10 +257,12 @@ def _nodes(
             config = bird.node(layout, tuple(own for own in found if own.group == group))
         else:
             config = bird.mesh(layout, address, addresses)
+        claimed = tuple(islice(blocks, layout.scale.blocks_per_node))
         yield Speaker(
             address=address,
             reflector=False,
-            blocks=tuple(islice(blocks, layout.scale.blocks_per_node)),
+            blocks=claimed,
+            ends=tuple(routed_end(block, 0) for block in claimed),
             config=config.replace('include "own.conf";', f"define OWN = {address};"),
         )
 

@@ -1,4 +1,4 @@
-"""Namespaces with an address each on one bridge; all of it goes with the last process in them.
+"""Namespaces of nodes on one bridge, and of containers; they go with the last process in them.
 
 Neighbours are permanent: the kernel counts and drops learned ones for all namespaces together
 (``gc_thresh3``, 1,024), and its limit is the host's, which is not touched.
@@ -14,7 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from virtboost.net.emulate.scene import Scene, Speaker
+from virtboost.net.emulate.scene import Scene
+from virtboost.net.emulate.speaker import (
+    DATASTORE,
+    GATEWAY_MAC,
+    POD_GATEWAY,
+    End,
+    Speaker,
+    node_mac,
+)
 
 RUN = Path("/run")
 
@@ -22,6 +30,16 @@ SPACES = RUN / "netns"
 
 CLONE_NEWNET = 0x40000000
 """``linux/sched.h``."""
+
+
+POD_TABLE = 100
+"""Of routes to a node's own pods."""
+
+SWITCHED = ("ovs", "ovn")
+"""What has a node's link, address and ports to itself."""
+
+WHOLE_CHECKSUMS = "ethtool -K {} tx off"
+"""Of packets that a switch in user space takes: it does not complete what the kernel left out."""
 
 
 class SpaceError(Exception):
@@ -36,12 +54,15 @@ def build(scene: Scene) -> None:
     """
     own_run()
     SPACES.mkdir()
-    _batch((), [f"netns add {name(place)}" for place in range(len(scene.speakers))])
-    for place in range(len(scene.speakers)):
-        with inside(place):
+    places = [*_places(scene)]
+    _batch((), [f"netns add {name(*each)}" for each in places])
+    for each in places:
+        with inside(*each):
             _settle()
     _settle()
     _batch((), _hub(scene))
+    if any(speaker.daemon == "ovn" for speaker in scene.speakers):
+        _run(WHOLE_CHECKSUMS.format("br0").split())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda place: _furnish(scene, place), range(len(scene.speakers))))
 
@@ -55,9 +76,15 @@ def own_run() -> None:
     _run(("mount", "-t", "tmpfs", "none", str(RUN)))
 
 
-def name(place: int) -> str:
-    """Return the name of a speaker's namespace, known to this mount namespace only."""
-    return f"n{place}"
+def _places(scene: Scene) -> Iterator[tuple[int, int | None]]:
+    for place, speaker in enumerate(scene.speakers):
+        yield place, None
+        yield from ((place, end) for end, _ in enumerate(speaker.ends))
+
+
+def name(place: int, end: int | None = None) -> str:
+    """Return the name of a speaker's namespace, or of an end's; this mount namespace knows it."""
+    return f"n{place}" if end is None else f"n{place}e{end}"
 
 
 def port(place: int) -> str:
@@ -71,11 +98,11 @@ def set_link(place: int, state: str) -> None:
 
 
 @contextmanager
-def inside(place: int) -> Iterator[None]:
-    """Be in a speaker's network namespace: sockets that are made there stay there."""
+def inside(place: int, end: int | None = None) -> Iterator[None]:
+    """Be in the network namespace of a speaker, or of an end: sockets that are made stay there."""
     own = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
-        there = os.open(SPACES / name(place), os.O_RDONLY)
+        there = os.open(SPACES / name(place, end), os.O_RDONLY)
         try:
             _enter(there)
         finally:
@@ -99,6 +126,7 @@ def _settle() -> None:
         ("ipv6/conf/default/disable_ipv6", "1"),
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
+        ("ipv4/ip_forward", "1"),
     ):
         file = Path("/proc/sys/net") / path
         if file.exists():
@@ -106,40 +134,80 @@ def _settle() -> None:
 
 
 def _hub(scene: Scene) -> Iterator[str]:
-    yield "link add br0 type bridge mcast_snooping 0"
+    yield "link set lo up"
+    yield f"link add br0 address {node_mac(len(scene.speakers))} type bridge mcast_snooping 0"
     yield "link set br0 up"
     for place in range(len(scene.speakers)):
-        far = (
-            f"peer name eth0 address {_hardware_address(place)} mtu {scene.mtu} netns {name(place)}"
-        )
+        far = f"peer name eth0 address {node_mac(place)} mtu {scene.mtu} netns {name(place)}"
         yield f"link add {port(place)} mtu {scene.mtu} type veth {far}"
         yield f"link set {port(place)} master br0 up"
+    if any(speaker.daemon in ("felix", "ovn") for speaker in scene.speakers):
+        yield from _datastore(scene)
+
+
+def _datastore(scene: Scene) -> Iterator[str]:
+    """Yield the address of the datastore on the bridge, and the way back to the nodes."""
+    yield f"address add {DATASTORE}/32 dev br0"
+    for place, speaker in enumerate(scene.speakers):
+        yield f"route add {speaker.address} dev br0"
+        yield f"neigh add {speaker.address} lladdr {node_mac(place)} dev br0 nud permanent"
 
 
 def _furnish(scene: Scene, place: int) -> None:
-    batch(place, _node(scene, place, scene.speakers[place]))
+    own = scene.speakers[place]
+    _batch(("-n", name(place)), _node(scene, place, own))
+    for number, end in enumerate(own.ends):
+        _batch(("-n", name(place, number)), _container(end))
+        if own.daemon in SWITCHED:
+            there = ("ip", "netns", "exec", name(place, number))
+            _run((*there, *WHOLE_CHECKSUMS.format("eth0").split()))
 
 
 def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
-    """Yield what is in a namespace: every address of a block is the node's, as those of pods."""
     yield "link set lo up"
     yield "link set eth0 up"
+    if own.daemon not in SWITCHED:
+        yield from _routed(scene, place, own)
+    for number, end in enumerate(own.ends):
+        far = f"peer name eth0 address {end.mac} mtu {scene.pod_mtu} netns {name(place, number)}"
+        yield f"link add e{number} mtu {scene.pod_mtu} type veth {far}"
+        yield f"link set e{number} up"
+        if own.daemon not in SWITCHED:
+            yield f"link set e{number} address {GATEWAY_MAC}"
+            yield f"route add {end.address} dev e{number} table {POD_TABLE}"
+            yield f"neigh add {end.address} lladdr {end.mac} dev e{number} nud permanent"
+    if own.daemon == "felix":
+        hub = node_mac(len(scene.speakers))
+        yield f"route add {DATASTORE} dev eth0"
+        yield f"neigh add {DATASTORE} lladdr {hub} dev eth0 nud permanent"
+
+
+def _routed(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
+    """Yield what a node has that routes: pods' addresses are in a table that BIRD does not read.
+
+    Calico's BIRD reads them, and announces their blocks.
+    """
+    yield f"rule add pref {POD_TABLE} lookup {POD_TABLE}"
     yield f"address add {own.address}/{scene.prefix} dev eth0"
     for block in own.blocks:
         yield f"route add blackhole {block}"
-        yield f"route add local {block} dev lo"
     for other, speaker in enumerate(scene.speakers):
         if other != place:
             yield neighbour(speaker.address, other)
 
 
-def _hardware_address(place: int) -> str:
-    return f"02:00:00:00:{place >> 8:02x}:{place & 255:02x}"
+def _container(end: End) -> Iterator[str]:
+    yield "link set lo up"
+    yield "link set eth0 up"
+    yield f"address add {end.address}/{end.prefix} dev eth0"
+    if end.gateway == POD_GATEWAY:
+        yield f"neigh add {end.gateway} lladdr {GATEWAY_MAC} dev eth0 nud permanent"
+    yield f"route add default via {end.gateway} dev eth0 onlink"
 
 
 def neighbour(address: str, place: int) -> str:
     """Return the line that says behind which speaker's link an address is."""
-    return f"neigh add {address} lladdr {_hardware_address(place)} dev eth0 nud permanent"
+    return f"neigh add {address} lladdr {node_mac(place)} dev eth0 nud permanent"
 
 
 def batch(place: int, lines: Iterable[str]) -> None:

@@ -10,18 +10,22 @@ import msgspec
 
 from virtboost.net.emulate import space
 from virtboost.net.emulate.apart import Tell, serve
-from virtboost.net.emulate.bgpd import Bgpd
-from virtboost.net.emulate.bird import Bird
-from virtboost.net.emulate.daemon import Daemon
-from virtboost.net.emulate.ends import Ends
 from virtboost.net.emulate.fault import Trial
+from virtboost.net.emulate.logical import Logical
 from virtboost.net.emulate.loss import losses
 from virtboost.net.emulate.outcome import Cost, Emulation, Measure, Spread, spread
-from virtboost.net.emulate.scene import Scene, Software
-from virtboost.net.emulate.watch import Watch
+from virtboost.net.emulate.plane import Plane
+from virtboost.net.emulate.routed import Routed
+from virtboost.net.emulate.scene import Scene
+from virtboost.net.emulate.speaker import Software
+from virtboost.net.emulate.stored import Stored
+from virtboost.net.emulate.switched import Switched
 
-KINDS: dict[Software, type[Daemon]] = {"bird": Bird, "frr": Bgpd}
-"""Of daemons."""
+CLIENTS = resource.RUSAGE_CHILDREN
+"""Programs that ended: scripts that play nodes' controllers, and the clients that these run."""
+
+PLANES: dict[Software, type[Plane]] = {"felix": Stored, "ovn": Logical, "ovs": Switched}
+"""Without BGP."""
 
 
 def run(scene: Scene, tell: Tell) -> Emulation:
@@ -34,26 +38,24 @@ def run(scene: Scene, tell: Tell) -> Emulation:
     began = time.monotonic()
     tell(f"making {len(scene.speakers)} namespaces")
     space.build(scene)
-    daemons = [
-        KINDS[speaker.daemon](place, speaker) for place, speaker in enumerate(scene.speakers)
-    ]
-    watch, ends = _watchers(scene)
-    before, setup_s = losses(range(len(daemons))), time.monotonic() - began
+    plane = _plane(scene)
+    places = range(len(scene.speakers))
+    before, setup_s = losses(places), time.monotonic() - began
     tell("starting daemons")
-    converged, cost = _converge(scene, daemons, watch, setup_s)
+    converged, cost = _converge(scene, plane, setup_s)
     tell("measuring")
-    measures = _measure(scene, daemons, patience_s=scene.stalled_s if converged else 0)
-    updates = sum(each.updates() for each in daemons if isinstance(each, Bird))
-    reach = ends.reach()
-    lost = losses(range(len(daemons))).since(before)
+    measures = _measure(scene, plane, patience_s=scene.stalled_s if converged else 0)
+    updates = plane.updates()
+    reach = plane.ends.reach()
+    lost = losses(places).since(before)
     faults = []
     for fault in scene.faults:
         tell(f"fault: {fault}")
-        faults.append(Trial(fault, scene, daemons, watch, ends).run())
+        faults.append(Trial(fault, scene, plane.daemons, plane.watch, plane.ends).run())
     return Emulation(
         design=scene.design,
-        nodes=len(daemons),
-        reflectors=len(_by_role(daemons)[1]),
+        nodes=len(scene.speakers),
+        reflectors=sum(speaker.reflector for speaker in scene.speakers),
         described_nodes=scene.described_nodes,
         converged=converged,
         measures=measures,
@@ -65,21 +67,19 @@ def run(scene: Scene, tell: Tell) -> Emulation:
     )
 
 
-def _watchers(scene: Scene) -> tuple[Watch, Ends]:
-    nodes = {place: each for place, each in enumerate(scene.speakers) if each.blocks}
-    everywhere = {block for node in nodes.values() for block in node.blocks}
-    wanted = {place: everywhere - set(node.blocks) for place, node in nodes.items()}
-    return Watch(wanted), Ends(nodes)
+def _plane(scene: Scene) -> Plane:
+    kinds = (speaker.daemon for speaker in scene.speakers)
+    return next((PLANES[kind] for kind in kinds if kind in PLANES), Routed)(scene)
 
 
-def _converge(
-    scene: Scene, daemons: list[Daemon], watch: Watch, setup_s: float
-) -> tuple[Spread | None, Cost]:
-    """Start all daemons, and wait until every node has every route, or nothing happens any more."""
-    busy, harness, began = _busy(), _harness_s(), time.monotonic()
-    for each in daemons:
+def _converge(scene: Scene, plane: Plane, setup_s: float) -> tuple[Spread | None, Cost]:
+    """Start all daemons, and wait until no node lacks anything, or nothing happens any more."""
+    watch = plane.watch
+    busy, harness, clients = _busy(), _used_s(resource.RUSAGE_SELF), _used_s(CLIENTS)
+    began = time.monotonic()
+    for each in plane.daemons:
         each.start()
-    spawn_s = (time.monotonic() - began) / len(daemons)
+    spawn_s = (time.monotonic() - began) / len(plane.daemons)
     checked = watch.changed_at = began
     while not watch.complete and time.monotonic() < min(
         began + scene.patience_s, watch.changed_at + scene.stalled_s
@@ -87,16 +87,15 @@ def _converge(
         watch.wait(1)
         if time.monotonic() > checked + 1:
             checked = time.monotonic()
-            for each in daemons:
-                each.running()
-    reflecting = [each.cpu_s() for each in _by_role(daemons)[1]]
+            plane.check()
+    reflecting = [each.cpu_s() for each in plane.daemons if each.speaker.reflector]
     worked, idle = (after - before for after, before in zip(_busy(), busy, strict=True))
     cost = Cost(
         setup_s=setup_s,
         spawn_s=spawn_s,
-        daemon_cpu_s=sum(each.cpu_s() for each in daemons),
+        daemon_cpu_s=plane.cpu_s() + _used_s(CLIENTS) - clients,
         reflector_cpu_s=max(reflecting, default=0),
-        harness_cpu_s=_harness_s() - harness,
+        harness_cpu_s=_used_s(resource.RUSAGE_SELF) - harness,
         busy_ratio=worked / max(1, worked + idle),
     )
     if not watch.complete:
@@ -104,45 +103,21 @@ def _converge(
     return spread(at - began for at in watch.complete_at.values()), cost
 
 
-def _measure(scene: Scene, daemons: list[Daemon], patience_s: float) -> dict[str, Measure]:
+def _measure(scene: Scene, plane: Plane, patience_s: float) -> dict[str, Measure]:
     """Count and weigh, once counts are as expected or no longer waited for."""
     end = time.monotonic() + patience_s
     while True:
-        counted = _counted(scene, daemons)
+        counted = plane.counted()
         if time.monotonic() > end or all(
-            set(counted[key]) == {scene.expected[key].value} for key in ("sessions", "rib_paths")
+            set(counted[key]) == {scene.expected[key].value} for key in plane.settling
         ):
             break
         time.sleep(1)
-    nodes, reflectors = _by_role(daemons)
-    counted |= {
-        "fib_routes": [bird.routes(scene.pools) for bird in nodes],
-        "bird_memory": [bird.memory_bytes() for bird in nodes],
-        "reflector_memory": [bird.memory_bytes() for bird in reflectors],
-    }
+    counted |= plane.weighed()
     return {
         key: Measure(expected=expected, measured=spread(counted[key]))
         for key, expected in scene.expected.items()
     }
-
-
-def _counted(scene: Scene, daemons: list[Daemon]) -> dict[str, list[float]]:
-    nodes, reflectors = _by_role(daemons)
-    of_nodes, of_reflectors = ([bird.sessions() for bird in each] for each in (nodes, reflectors))
-    return {
-        "sessions": [(sum(of_nodes) + sum(of_reflectors)) / 2],
-        "sessions_per_node": [*of_nodes],
-        "sessions_per_reflector": [*of_reflectors],
-        "rib_paths": [bird.paths(scene.pools) for bird in nodes],
-    }
-
-
-def _by_role(daemons: list[Daemon]) -> tuple[list[Bird], list[Daemon]]:
-    """Return those of nodes, and those of reflectors."""
-    return (
-        [each for each in daemons if isinstance(each, Bird) and not each.speaker.reflector],
-        [each for each in daemons if each.speaker.reflector],
-    )
 
 
 def _busy() -> tuple[int, int]:
@@ -155,8 +130,8 @@ def _busy() -> tuple[int, int]:
     return sum(ticks) - idle, idle
 
 
-def _harness_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
+def _used_s(who: int) -> float:
+    used = resource.getrusage(who)
     return used.ru_utime + used.ru_stime
 
 

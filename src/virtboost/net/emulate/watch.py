@@ -1,4 +1,4 @@
-"""Routes that BIRD puts into kernels and takes out, as the kernels tell it: no polling."""
+"""Routes that daemons put into kernels and take out, as the kernels tell it: no polling."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ class Change(NamedTuple):
 class Watch:
     """The routes of others that each of some nodes lacks."""
 
-    def __init__(self, wanted: Mapping[int, Collection[str]]) -> None:
+    def __init__(self, wanted: Mapping[int, Collection[str]], protocol: int = RTPROT_BIRD) -> None:
         """Begin to listen.
 
         Args:
             wanted: The blocks that a node must have routes to, by its place.
+            protocol: Of the routes.
         """
+        self._protocol = protocol
         self.missing = {place: set(blocks) for place, blocks in wanted.items()}
         self.complete_at: dict[int, float] = {}
         """When a node that lacks none had the last one."""
@@ -70,7 +72,7 @@ class Watch:
             place, listening = key.data
             content = listening.recv(1 << 16)
             now = time.monotonic()
-            for change in changes(content):
+            for change in changes(content, self._protocol):
                 self._take(place, change, now)
 
     def _take(self, place: int, change: Change, now: float) -> None:
@@ -86,8 +88,8 @@ class Watch:
             self.complete_at.setdefault(place, now)
 
 
-def changes(content: bytes) -> Iterator[Change]:
-    """Yield the routes of BIRD in the main table that messages of netlink are about."""
+def changes(content: bytes, wanted: int = RTPROT_BIRD) -> Iterator[Change]:
+    """Yield the routes of a protocol in the main table that messages of netlink are about."""
     offset = 0
     while offset + HEADER.size <= len(content):
         length, kind, *_ = HEADER.unpack_from(content, offset)
@@ -95,7 +97,7 @@ def changes(content: bytes) -> Iterator[Change]:
         if kind in (RTM_NEWROUTE, RTM_DELROUTE):
             _, prefix, _, _, table, protocol, *_ = ROUTE.unpack_from(body)
             destination = _destination(body)
-            if (table, protocol) == (RT_TABLE_MAIN, RTPROT_BIRD) and destination is not None:
+            if (table, protocol) == (RT_TABLE_MAIN, wanted) and destination is not None:
                 network = IPv4Network((destination, prefix))
                 yield Change(kind == RTM_DELROUTE, str(network))
         offset += (length + 3) & ~3

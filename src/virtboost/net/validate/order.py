@@ -8,7 +8,7 @@ from virtboost.errors import InputError
 from virtboost.net import failure
 from virtboost.net.calico import DESIGNS
 from virtboost.net.description import Network
-from virtboost.net.emulate.scene import MOST_NODES, runnable
+from virtboost.net.emulate.scene import BY_BGP, MOST_NODES, runnable
 from virtboost.net.failure import Detection
 from virtboost.net.scale import scale_of
 
@@ -47,7 +47,7 @@ def order(
         InputError: A size cannot be run, or the one held out is not the largest.
     """
     numbers = _numbers(sizes)
-    chosen = runnable(network, design)
+    chosen = runnable(network, design, BY_BGP)
     most = min(network.node_count, MOST_NODES)
     least = max(3, chosen.least_nodes)
     for number in (*numbers, hold_out):

@@ -8,7 +8,8 @@ import time
 from virtboost.net.emulate import space
 from virtboost.net.emulate.bird import Bird
 from virtboost.net.emulate.daemon import DaemonError
-from virtboost.net.emulate.scene import Scene, Speaker
+from virtboost.net.emulate.scene import Scene
+from virtboost.net.emulate.speaker import Speaker
 from virtboost.net.figure import NOTHING
 from virtboost.net.validate import rung as ladder
 from virtboost.net.validate.peers import Farm, Own
@@ -54,6 +55,7 @@ def _build(rung: SpeakerRung) -> Speaker:
             design="",
             described_nodes=2,
             mtu=1500,
+            pod_mtu=1500,
             prefix=prefix,
             pools=POOL,
             speakers=(tested, farm),
