@@ -19,7 +19,11 @@ Count = tuple[int, int]
 
 
 def counted(lines: Iterable[str]) -> dict[str, Count]:
-    """Return counts by match and actions; bits that a megaflow does not match on are left out."""
+    """Return counts by match and actions; bits that a megaflow does not match on are left out.
+
+    So are fragments: those that conntrack waited in vain for the rest of come out seconds later,
+    of an earlier episode.
+    """
     found: defaultdict[str, Count] = defaultdict(lambda: (0, 0))
     marks = (0, 0)
     for line in lines:
@@ -27,13 +31,18 @@ def counted(lines: Iterable[str]) -> dict[str, Count]:
             if _is_mark(flow):
                 if "vxlan" in str(flow.match["in_port"].value):
                     marks = _sum(marks, flow)
-            else:
+            elif not _is_fragment(flow):
                 found[_name(flow)] = _sum(found[_name(flow)], flow)
     return {name: _without(marks, name, each) for name, each in found.items()}
 
 
 def _is_mark(flow: Megaflow) -> bool:
     return flow.match["eth_type"].value == MARK
+
+
+def _is_fragment(flow: Megaflow) -> bool:
+    parts = (flow.match.get(name) for name in ("ipv4.frag", "ipv6.frag"))
+    return any(part is not None and int(part.value) & part.mask for part in parts)
 
 
 def _name(flow: Megaflow) -> str:

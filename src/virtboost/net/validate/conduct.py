@@ -11,7 +11,7 @@ import msgspec
 from virtboost.errors import TransportError
 from virtboost.net.description import Network
 from virtboost.net.emulate.apart import Tell, apart, require_root
-from virtboost.net.emulate.launch import PROGRAMS, emulate_together, require_programs
+from virtboost.net.emulate.launch import OF_DAEMONS, PROGRAMS, emulate_together, require_programs
 from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.emulate.scene import Fault, Scene, scene
 from virtboost.net.failure import Detection
@@ -40,7 +40,7 @@ def require(*, ladder: bool) -> None:
         InputError: Not root, or a program is missing.
     """
     require_root()
-    require_programs(*PROGRAMS)
+    require_programs(*OF_DAEMONS["bird"], *PROGRAMS)
     if ladder:
         require_programs(*switch.PROGRAMS, *datastore.PROGRAMS)
 
