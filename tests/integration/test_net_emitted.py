@@ -99,7 +99,8 @@ def test_bird_takes_its_configuration(
     assert sum(path.name.startswith("reflector-") for path in found) == reflectors
     assert len(found) > reflectors
     (tmp_path / "bird/own.conf").write_text(
-        "define OWN = 192.168.9.9;\ndefine OWN_V6 = fd00:99::99;\n"
+        "define OWN = 192.168.9.9;\ndefine BLOCKS = [ 10.240.0.0/26+, 10.240.9.0/26+ ];\n"
+        "define OWN_V6 = fd00:99::99;\ndefine BLOCKS_V6 = [ fd00:10:244::/122+ ];\n"
     )
     for path in found:
         ask("bird", "-p", "-c", str(path))
@@ -337,12 +338,14 @@ def running_network(
     """
     files = written(folder, "calico-reflectors", **changes)
     homes = {each: files / f"bird/reflector-{each}.conf" for each in REFLECTORS}
-    for address in clients:
+    for number, address in enumerate(clients):
         homes[address] = folder / address / "node.conf"
         homes[address].parent.mkdir()
         homes[address].write_text((files / "bird/node-any.conf").read_text())
         (homes[address].parent / "own.conf").write_text(
-            f"define OWN = {address};\ndefine OWN_V6 = {beside(address)};\n"
+            f"define OWN = {address};\ndefine BLOCKS = [ 10.244.{number}.0/26+ ];\n"
+            f"define OWN_V6 = {beside(address)};\n"
+            f"define BLOCKS_V6 = [ fd00:10:244::{number}:0/122+ ];\n"
         )
     with ExitStack() as stack:
         spaces = stack.enter_context(namespaces(list(homes)))
@@ -384,6 +387,34 @@ def test_reflectors_and_nodes_exchange_routes(second: str, tmp_path: Path) -> No
             )
         )
         assert "172.31.0" not in inside(spaces[far], "ip", "route")
+
+
+def test_nodes_announce_blocks_and_what_they_borrow(tmp_path: Path) -> None:
+    """As Calico: no single pod of a node's own block, but one of another node's; of both families."""
+    need("bird", "birdc", "ip")
+    clients = ["10.99.0.21", "10.99.0.22"]
+    with running_network(tmp_path, clients, second="bird", changes=FEW6) as spaces:
+
+        def destinations(number: int) -> set[str]:
+            """Return where a client's BIRD has routes to in its kernel."""
+            shown = [
+                inside(spaces[clients[number]], "ip", version, "route", "show", "proto", "bird")
+                for version in ("-4", "-6")
+            ]
+            return {line.split()[0] for each in shown for line in each.splitlines()}
+
+        for pod in (5, 9):
+            for number, address in enumerate(clients):
+                block = number if pod == 5 else 1 - number
+                for way in (f"10.244.{block}.{pod}", f"fd00:10:244::{block}:{pod}"):
+                    inside(spaces[address], "ip", "route", "add", way, "dev", "eth0")
+        wanted = [
+            {"10.244.1.0/26", "10.244.0.9", "fd00:10:244::1:0/122", "fd00:10:244::9"},
+            {"10.244.0.0/26", "10.244.1.9", "fd00:10:244::/122", "fd00:10:244::1:9"},
+        ]
+        wait(lambda: [destinations(0), destinations(1)] == wanted)
+        time.sleep(2 * layout.SCAN_S)
+        assert [destinations(0), destinations(1)] == wanted
 
 
 @pytest.mark.parametrize("second", ["bird", "frr"])
@@ -465,7 +496,8 @@ def test_reflectors_that_send_all_they_hold_below_others(
     configs = {own.address: emit_bird.reflector(whole, own) for own in found}
     for address, group in clients.items():
         text = emit_bird.node(whole, tuple(own for own in found if own.group == group))
-        configs[address] = text.replace('include "own.conf";', f"define OWN = {address};")
+        block = f"10.244.{[*clients].index(address)}.0/26"
+        configs[address] = text.replace('include "own.conf";', emit_bird.own_file(address, [block]))
     with ExitStack() as stack:
         spaces = stack.enter_context(namespaces(list(configs)))
         for number, address in enumerate(clients):

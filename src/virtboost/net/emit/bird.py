@@ -5,7 +5,7 @@ Source: BIRD 2.0 user's guide; timers as the plan chose them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address
 
 from virtboost.net.emit.layout import SCAN_S, Family, Layout, Reflector, families
@@ -24,7 +24,7 @@ def reflector(layout: Layout, own: Reflector) -> str:
     cluster = f"  rr cluster id {own.cluster_id};"
     for number, (family, speaker) in enumerate(zip(families(layout), own.speakers(), strict=True)):
         lines += [""] * number
-        lines += [*_template(layout, family, speaker.address), ""]
+        lines += [*_template(layout, family, speaker.address, f"pods{family.suffix}"), ""]
         lines += _clients(layout, family, cluster)
         for place, address in enumerate(speaker.peers, 1):
             lines += _session(layout, family, f"reflector{place}", address, [cluster])
@@ -45,17 +45,23 @@ def _clients(layout: Layout, family: Family, cluster: str) -> Iterator[str]:
 def node(layout: Layout, own: tuple[Reflector, ...]) -> str:
     """Return the configuration of nodes without Calico, clients of some reflectors.
 
-    A node's own addresses are in a file beside it.  Its pods' routes are those in the kernel that
-    are within the pools.
+    A node's own addresses and blocks are in a file beside it, ``own_file``.  It announces the routes in
+    the kernel that are within the pools, but for single pods of its blocks.
     """
     lines = list(_node(layout))
     for number, family in enumerate(families(layout)):
         lines += [""] * number
-        lines += _own(layout, family)
+        lines += _node_template(layout, family)
         for place, each in enumerate(own, 1):
             address = each.speakers()[number].address
             lines += _session(layout, family, f"reflector{place}", address, [])
     return "\n".join(lines) + "\n"
+
+
+def own_file(address: str, blocks: Sequence[str]) -> str:
+    """Return what the file beside a node's configuration has, for IPv4."""
+    within = ", ".join(f"{block}+" for block in blocks)
+    return f"define OWN = {address};\ndefine BLOCKS = [ {within} ];\n"
 
 
 def mesh(layout: Layout, own: str, addresses: tuple[str, ...]) -> str:
@@ -64,7 +70,7 @@ def mesh(layout: Layout, own: str, addresses: tuple[str, ...]) -> str:
     Source: so does Calico (``bird.cfg.template``).
     """
     family = families(layout)[0]
-    lines = [*_node(layout), *_own(layout, family)]
+    lines = [*_node(layout), *_node_template(layout, family)]
     for place, address in enumerate(addresses):
         if address != own:
             passive = ["  passive on;"] if IPv4Address(address) > IPv4Address(own) else []
@@ -75,9 +81,10 @@ def mesh(layout: Layout, own: str, addresses: tuple[str, ...]) -> str:
 def _node(layout: Layout) -> Iterator[str]:
     """Yield what nodes have in common, up to their templates."""
     for family in families(layout):
-        own = f"OWN{family.suffix.upper()}"
+        name = family.suffix.upper()
         kind = "IPv6 address" if family.suffix else "address"
-        yield f"# own.conf has a line: define {own} = the {kind} of this node;"
+        yield f"# own.conf has a line: define OWN{name} = the {kind} of this node;"
+        yield f"# another: define BLOCKS{name} = [ each block of its pods, with + behind it ];"
     yield 'include "own.conf";'
     yield "router id OWN;"
     yield ""
@@ -86,6 +93,7 @@ def _node(layout: Layout) -> Iterator[str]:
     yield from _bfd(layout)
     yield from _pods(layout)
     for family in families(layout):
+        yield from _announced(family)
         yield from _kernel(layout, family)
 
 
@@ -103,18 +111,34 @@ def _kernel(layout: Layout, family: Family) -> Iterator[str]:
     yield ""
 
 
-def _own(layout: Layout, family: Family) -> Iterator[str]:
+def _announced(family: Family) -> Iterator[str]:
+    """Yield the filter of what a node tells: its blocks, nothing beneath them, and what it borrows.
+
+    Source: so does Calico (``calico_aggr``, ``bird_aggr.cfg.template``).
+    """
+    yield f"filter announced{family.suffix} {{"
+    yield f"  if net ~ BLOCKS{family.suffix.upper()} && net.len > {family.block} then reject;"
+    yield f"  if net ~ [ {_pools(family)} ] then accept;"
+    yield "  reject;"
+    yield "}"
+    yield ""
+
+
+def _node_template(layout: Layout, family: Family) -> Iterator[str]:
     """Yield the template of a node's sessions."""
-    yield from _template(layout, family, f"OWN{family.suffix.upper()}", " next hop self;")
+    address, told = f"OWN{family.suffix.upper()}", f"announced{family.suffix}"
+    yield from _template(layout, family, address, told, " next hop self;")
 
 
-def _template(layout: Layout, family: Family, address: str, more: str = "") -> Iterator[str]:
+def _template(
+    layout: Layout, family: Family, address: str, told: str, more: str = ""
+) -> Iterator[str]:
     """Yield the template of a family's sessions."""
     pods = f"pods{family.suffix}"
     yield f"template bgp speaker{family.suffix} {{"
     yield f"  local {address} as {layout.network.as_number};"
     yield from _timers(layout)
-    yield f"  {family.channel} {{ import filter {pods}; export filter {pods};{more} }};"
+    yield f"  {family.channel} {{ import filter {pods}; export filter {told};{more} }};"
     yield "}"
 
 
@@ -137,12 +161,15 @@ def _pods(layout: Layout) -> Iterator[str]:
     """Yield filters for blocks, and for single addresses that nodes borrow."""
     yield ""
     for family in families(layout):
-        pools = ", ".join(f"{cidr}{{{family.block},{family.bits}}}" for cidr in family.pods)
         yield f"filter pods{family.suffix} {{"
-        yield f"  if net ~ [ {pools} ] then accept;"
+        yield f"  if net ~ [ {_pools(family)} ] then accept;"
         yield "  reject;"
         yield "}"
         yield ""
+
+
+def _pools(family: Family) -> str:
+    return ", ".join(f"{cidr}{{{family.block},{family.bits}}}" for cidr in family.pods)
 
 
 def _bfd(layout: Layout) -> Iterator[str]:

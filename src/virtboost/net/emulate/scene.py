@@ -263,7 +263,7 @@ def _nodes(
             reflector=False,
             blocks=claimed,
             ends=tuple(routed_end(block, 0) for block in claimed),
-            config=config.replace('include "own.conf";', f"define OWN = {address};"),
+            config=config.replace('include "own.conf";', bird.own_file(address, claimed)),
         )
 
 

@@ -122,7 +122,8 @@ def configuration(rung: SpeakerRung) -> str:
             layout, Reflector(address=own, cluster_id=cluster_id(1), group=0, peers=())
         )
     addresses = (own, *(str(peer_address(place)) for place in range(rung.peers)))
-    return bird.mesh(layout, own, addresses).replace('include "own.conf";', f"define OWN = {own};")
+    claimed = bird.own_file(own, (str(own_block()),))
+    return bird.mesh(layout, own, addresses).replace('include "own.conf";', claimed)
 
 
 def _layout(rung: SpeakerRung) -> Layout:
