@@ -104,6 +104,9 @@ def test_files_are_written_to_a_new_folder(
     assert run("plan", str(path), "--write", str(folder)).returncode == 0
     names = sorted(str(each.relative_to(folder)) for each in folder.rglob("*") if each.is_file())
     assert names == [
+        "bird/node-any.conf",
+        "bird/switch-192.168.0.1.conf",
+        "bird/switch-192.168.0.2.conf",
         "calico.yaml",
         "commands.sh",
         "frr/switch-192.168.0.1.conf",

@@ -48,6 +48,11 @@ SWITCHES: dict[str, Any] = {
     "addresses": ADDRESSES | {"fabric": ["192.168.0.1", "192.168.0.2"]},
 }
 
+OWN_SWITCHES: dict[str, Any] = SWITCHES | {
+    "nodes": [{"count": 80, "racks": 2}],
+    "addresses": ADDRESSES | {"fabric": [f"192.168.{rack}.{one}" for rack in (1, 2) for one in (1, 2)]},
+}  # fmt: skip
+
 BOTH = {"wants": ["ipv6"]}
 
 FEW6 = (
@@ -87,6 +92,7 @@ CASES = [
     (None, GROUPED, 6), (None, ABOVE, 119), ("calico-reflectors", FEW, 2),
     ("calico-ipip", GROUPED, 6), ("calico-reflectors", FEW | LOSSY, 2),
     (None, GROUPED6, 6), (None, ABOVE6, 119), ("calico-reflectors", FEW6 | LOSSY, 2),
+    (None, SWITCHES, 0), (None, SWITCHES6, 0), ("calico-tor", OWN_SWITCHES, 0),
 ]  # fmt: skip
 
 
@@ -108,7 +114,7 @@ def test_bird_takes_its_configuration(
 
 @pytest.mark.parametrize(
     ("design", "changes"),
-    [(design, changes) for design, changes, _ in CASES] + [(None, SWITCHES), (None, SWITCHES6)],
+    [(design, changes) for design, changes, _ in CASES],
 )
 def test_frr_takes_its_configuration(
     design: str | None, changes: dict[str, Any], tmp_path: Path
@@ -118,6 +124,18 @@ def test_frr_takes_its_configuration(
     assert found
     for path in found:
         assert ask("vtysh", "-C", "-f", str(path)) == ""
+
+
+def test_nodes_peer_with_the_switches_of_their_rack(tmp_path: Path) -> None:
+    folder = written(tmp_path, "calico-tor", **OWN_SWITCHES)
+    found = {
+        path.name: re.findall(r"neighbor (\S+) as (\d+);", path.read_text())
+        for path in folder.glob("bird/node-*.conf")
+    }
+    assert found == {
+        "node-rack-1.conf": [("192.168.1.1", "64513"), ("192.168.1.2", "64513")],
+        "node-rack-2.conf": [("192.168.2.1", "64513"), ("192.168.2.2", "64513")],
+    }
 
 
 def test_bfd_is_in_both_where_it_is_chosen(tmp_path: Path) -> None:

@@ -85,8 +85,20 @@ def _calico(layout: Layout) -> Iterator[tuple[str, str]]:
         pair = tuple(own for own in found if own.group == group)
         yield f"bird/node-{group or 'any'}.conf", bird.node(layout, pair)
     if layout.design.routing == "tor":
-        for address in layout.network.addresses.fabric:
-            yield f"frr/switch-{address}.conf", frr.switch(layout, address)
+        yield from _switches(layout)
+
+
+def _switches(layout: Layout) -> Iterator[tuple[str, str]]:
+    """Yield the switches' files, and those of nodes: of each rack, or of any with the same two."""
+    four, six = layout.network.addresses.fabric, layout.ipv6
+    for address in four:
+        yield f"bird/switch-{address}.conf", bird.switch(layout, address)
+        yield f"frr/switch-{address}.conf", frr.switch(layout, address)
+    families = (four,) if six is None else (four, six.fabric)
+    for first in range(0, len(four), PAIR):
+        rack = "any" if len(four) == PAIR else f"rack-{first // PAIR + 1}"
+        pairs = [each[first : first + PAIR] for each in families]
+        yield f"bird/node-{rack}.conf", bird.client(layout, pairs)
 
 
 def _ovs(layout: Layout) -> Iterator[tuple[str, str]]:
