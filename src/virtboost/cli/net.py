@@ -40,6 +40,9 @@ class Break(StrEnum):
     CUT = "cut"
     FREEZE = "freeze"
     REFLECTOR = "reflector"
+    SWITCH = "switch"
+    SWITCH_CUT = "switch-cut"
+    SWITCH_FREEZE = "switch-freeze"
 
 
 class Software(StrEnum):

@@ -12,9 +12,11 @@ from virtboost.report.columns import wrapped
 
 def emulation_lines(run: Emulation, width: int) -> Iterator[str]:
     """Yield what came of an emulation."""
-    reflecting = f", {run.reflectors} of them reflectors" if run.reflectors else ""
+    beside = f", {run.reflectors} of them reflectors" if run.reflectors else ""
+    if run.switches:
+        beside = f", {run.switches} switches of racks and the fabric"
     yield from wrapped(
-        f"{run.design}: {run.nodes:,} of {run.described_nodes:,} nodes{reflecting}", width
+        f"{run.design}: {run.nodes:,} of {run.described_nodes:,} nodes{beside}", width
     )
     yield from _table(run)
     if run.converged is not None:
@@ -78,7 +80,7 @@ def _fault(found: FaultOutcome, width: int) -> Iterator[str]:
     if found.back is not None:
         yield from wrapped(f"they were back {_range(found.back, 's')} later", width, indent=2)
     text = f"packets were lost for {_range(found.lost, 's')}"
-    if found.fault == "kill" and found.expected is not None:
+    if found.fault in ("kill", "switch-cut") and found.expected is not None:
         text += f"; planned: {_expected(found.expected, 's')}"
     yield from wrapped(text, width, indent=2)
 

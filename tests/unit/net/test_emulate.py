@@ -70,7 +70,7 @@ def test_addresses_begin_with_the_networks_first() -> None:
         (
             "calico-ipip",
             10,
-            "can be run: calico-mesh, calico-reflectors, calico-rack-reflectors, calico-vxlan, ovs-vxlan, ovn-central",
+            "can be run: calico-mesh, calico-reflectors, calico-rack-reflectors, calico-tor, calico-vxlan, ovs-vxlan, ovn-central",
         ),
         ("calico-mesh", 1001, "from 1 to the 1000 that are described"),
         ("calico-mesh", 0, "from 1 to the 1000 that are described"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import socket
 
@@ -53,6 +54,12 @@ class Bird(Daemon):
             shown("ip", "-n", name(self.place), "-o", "route", "show", "root", pool).count("\n")
             for pool in pools
         )
+
+    def next_hops(self, pools: tuple[str, ...]) -> dict[str, int]:
+        """Return how many next hops the routes have that it put into the kernel, by block."""
+        asked = ("ip", "-n", name(self.place), "-j", "route", "show", "proto", "bird", "root")
+        told = [each for pool in pools for each in json.loads(shown(*asked, pool) or "[]")]
+        return {each["dst"]: len(each.get("nexthops", ())) or 1 for each in told}
 
     def _ask(self, command: str) -> str:
         """Return the answer on the control socket, which ends with a line of code 0000 or an error.

@@ -41,10 +41,10 @@ class Trial:
     def __init__(
         self, fault: Fault, scene: Scene, daemons: Sequence[Daemon], watch: Watching, ends: Ends
     ) -> None:
-        """Choose the victim: the last node, or the first reflector."""
+        """Choose the victim: the last node, a switch of its rack, or the first reflector."""
         self._fault = fault
         self._scene = scene
-        self._victim = daemons[0 if fault == "reflector" else -1]
+        self._victim = _victim(fault, daemons)
         self._watch = watch
         self._ends = ends
         self._target = daemons[-1].place
@@ -81,29 +81,29 @@ class Trial:
         )
 
     def _make(self) -> None:
-        if self._fault == "cut":
-            space.set_link(self._victim.place, "down")
-        elif self._fault == "freeze":
+        if self._fault.endswith("cut"):
+            space.set_links(self._victim.place, self._victim.speaker, "down")
+        elif self._fault.endswith("freeze"):
             self._victim.freeze()
         else:
             self._victim.kill()
 
     def _undo(self) -> None:
-        if self._fault == "cut":
-            space.set_link(self._victim.place, "up")
-        elif self._fault == "freeze":
+        if self._fault.endswith("cut"):
+            space.set_links(self._victim.place, self._victim.speaker, "up")
+        elif self._fault.endswith("freeze"):
             self._victim.thaw()
         else:
             self._victim.start()
 
     def _expected(self) -> Figure | None:
-        if self._fault in ("cut", "freeze"):
+        if self._fault in ("cut", "freeze", "switch-cut"):
             return self._scene.noticed
         return self._scene.restart_loss if self._fault == "kill" else None
 
     def _until_noticed(self, began: float) -> None:
         noticed = self._scene.noticed
-        if self._fault in ("cut", "freeze") and noticed is not None:
+        if self._fault.endswith(("cut", "freeze")) and noticed is not None:
             longest = noticed.high or noticed.value
             end, all_nodes = began + PATIENCE * longest, len(self._watch.missing) - 1
         else:
@@ -161,3 +161,13 @@ class Trial:
         ways = [way for one in self._senders for way in ((one, self._target), (self._target, one))]
         each_s = took_s / self._rounds
         return spread((self._rounds - self._arrived[way]) * each_s for way in ways)
+
+
+def _victim(fault: Fault, daemons: Sequence[Daemon]) -> Daemon:
+    if fault == "reflector":
+        return daemons[0]
+    last = daemons[-1]
+    if fault.startswith("switch"):
+        here = (each for each in daemons if each.speaker.segment == last.speaker.segment)
+        return next(each for each in here if each.speaker.uplink)
+    return last

@@ -16,8 +16,12 @@ TITLES = {
     "sessions": "BGP sessions",
     "sessions_per_node": "BGP sessions of a node",
     "sessions_per_reflector": "BGP sessions of a reflector",
+    "fabric_sessions": "BGP sessions of the fabric",
     "rib_paths": "paths that a node's BIRD holds",
     "fib_routes": "routes to pods in a node's kernel",
+    "next_hops": "next hops of each such route of another's",
+    "switch_routes": "routes to pods in a switch's kernel",
+    "switch_next_hops": "next hops of each to another rack",
     "bird_memory": "memory of a node's BIRD",
     "reflector_memory": "memory of a reflector's BIRD",
     "tunnels_per_node": "tunnels of a node",
@@ -114,7 +118,7 @@ class FaultOutcome(Struct, frozen=True, kw_only=True):
 
     fault: Fault
     victim: str
-    """Address of the node, or reflector."""
+    """Address of the node, reflector or switch."""
     noticed_by: int
     """Nodes that took the victim's routes out of their kernels."""
     noticed: Spread | None
@@ -128,7 +132,7 @@ class FaultOutcome(Struct, frozen=True, kw_only=True):
     lost: Spread
     """While packets did not arrive, by the nodes that sent some all the time."""
     expected: Figure | None
-    """Of the plan: of ``noticed`` (cut, freeze) or of ``lost`` (kill)."""
+    """Of the plan: of ``noticed`` (cut, freeze) or of ``lost`` (kill, switch-cut)."""
     restored: bool
     """Whether all sessions and routes were there again in the end."""
 
@@ -141,6 +145,8 @@ class Emulation(Struct, frozen=True, kw_only=True):
     nodes: int
     """Of them, the reflectors hold no pods."""
     reflectors: int
+    switches: int = 0
+    """Of racks and the fabric, beside the nodes."""
     described_nodes: int
     converged: Spread | None
     """Seconds from the first daemon's start until a node had every route; None: not all had."""

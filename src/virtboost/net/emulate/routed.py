@@ -14,7 +14,7 @@ from virtboost.net.emulate.watch import Watch
 class Routed(Plane):
     """BIRD on nodes; BIRD or FRR's bgpd as reflectors."""
 
-    settling = ("sessions", "rib_paths")
+    settling: tuple[str, ...] = ("sessions", "rib_paths")
 
     def cast(self) -> Sequence[Daemon]:
         """Return the daemons, by place."""

@@ -17,7 +17,7 @@ from virtboost.net.description import Churn, Limits, Network, NodeGroup, Policie
 from virtboost.net.design import Design
 from virtboost.net.emit import bird, frr
 from virtboost.net.emit.layout import Layout, Reflector, reflectors, reflectors_wanted
-from virtboost.net.emulate import chassis, flows, vxlan
+from virtboost.net.emulate import chassis, fabric, flows, vxlan
 from virtboost.net.emulate.speaker import Software, Speaker, node_mac, routed_end
 from virtboost.net.failure import Detection
 from virtboost.net.figure import NOTHING, Figure, exact
@@ -34,9 +34,12 @@ BY_BGP = tuple(
     for name, design in DESIGNS.items()
     if design.routing in ("mesh", "reflectors", "groups") and design.encapsulation.name == "none"
 )
-"""Designs of BGP that can be run, without tunnels: stock BIRD lacks Calico's patch for IPIP."""
+"""Designs of BGP between nodes that can be run, without tunnels: stock BIRD lacks Calico's patch
+for IPIP."""
 
-RUNNABLE = BY_BGP + WITHOUT_BGP
+TO_SWITCHES = "calico-tor"
+
+RUNNABLE = (*BY_BGP, TO_SWITCHES, *WITHOUT_BGP)
 """Designs that can be run."""
 
 DEFAULT_NODES = 20
@@ -44,9 +47,9 @@ DEFAULT_NODES = 20
 MOST_NODES = 1_023
 """Ports of a bridge (``BR_MAX_PORTS``, ``net/bridge/br_private.h``), without 0."""
 
-Fault = Literal["kill", "cut", "freeze", "reflector"]
+Fault = Literal["kill", "cut", "freeze", "reflector", "switch", "switch-cut", "switch-freeze"]
 """A node's daemon is killed and starts again; a node's link is cut; a node's daemon stands still; a
-reflector's daemon is killed and starts again."""
+reflector's daemon is killed and starts again; the same three of a rack's switch."""
 
 
 class Scene(Struct, frozen=True, kw_only=True):
@@ -97,6 +100,8 @@ def scene(
     """
     chosen = runnable(network, design)
     small = smaller(network, min(DEFAULT_NODES, network.node_count) if nodes is None else nodes)
+    if chosen.name == TO_SWITCHES:
+        small = fabric.racked(small, network)
     if small.node_count < chosen.least_nodes or small.node_count < 2:
         raise InputError(f"--nodes: {chosen.name} needs {max(2, chosen.least_nodes)} at least")
     if detection is None:
@@ -109,6 +114,9 @@ def scene(
         mtu=mtu(chosen, small),
         detection=detection,
     )
+    of_switches = [each for each in faults if each.startswith("switch")]
+    if of_switches and chosen.name != TO_SWITCHES:
+        raise InputError(f"--fault {of_switches[0]}: {chosen.name} has none")
     if "reflector" in faults and not reflectors_wanted(layout):
         raise InputError(f"--fault reflector: {chosen.name} has none")
     if reflector == "frr" and not reflectors_wanted(layout):
@@ -117,6 +125,8 @@ def scene(
         return _overlay(layout, network.node_count, faults)
     if reflector == "frr" and layout.detection.by == "bfd" and {"cut", "freeze"} & {*faults}:
         raise InputError("--reflectors frr: bgpd runs alone, and the planned BFD needs FRR's bfdd")
+    if chosen.name == TO_SWITCHES:
+        return _racks(layout, network.node_count, layout.detection, faults)
     return _scene(layout, network.node_count, layout.detection, faults, reflector)
 
 
@@ -187,6 +197,26 @@ def _scene(
             *_nodes(layout, addresses[wanted:], found),
         ),
         expected=_expected(layout, wanted, reflector),
+        noticed=detection.blackhole,
+        restart_loss=NOTHING if detection.graceful_restart else restart,
+        faults=faults,
+    )
+
+
+def _racks(
+    layout: Layout, described: int, detection: Detection, faults: tuple[Fault, ...]
+) -> Scene:
+    """Return a scene of racks with switches, and a fabric between them."""
+    restart = layout.design.forms["restart"](layout.scale)
+    return Scene(
+        design=layout.design.name,
+        described_nodes=described,
+        mtu=layout.network.mtu,
+        pod_mtu=layout.mtu.pod_bytes,
+        prefix=fabric.prefix(layout),
+        pools=layout.network.addresses.pods,
+        speakers=tuple(fabric.speakers(layout, _blocks(layout.network))),
+        expected=_expected(layout, 0, "bird") | fabric.expected(layout),
         noticed=detection.blackhole,
         restart_loss=NOTHING if detection.graceful_restart else restart,
         faults=faults,

@@ -22,6 +22,7 @@ from virtboost.net.emulate.speaker import (
     End,
     Speaker,
     node_mac,
+    uplink_mac,
 )
 
 RUN = Path("/run")
@@ -60,7 +61,8 @@ def build(scene: Scene) -> None:
         with inside(*each):
             _settle()
     _settle()
-    _batch((), _hub(scene))
+    for segment in sorted({speaker.segment for speaker in scene.speakers}):
+        _batch((), _hub(scene, segment))
     if any(speaker.daemon == "ovn" for speaker in scene.speakers):
         _run(WHOLE_CHECKSUMS.format("br0").split())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -92,9 +94,15 @@ def port(place: int) -> str:
     return f"p{place}"
 
 
-def set_link(place: int, state: str) -> None:
-    """Cut a speaker's link (``down``), or mend it (``up``)."""
-    _run(("ip", "link", "set", port(place), state))
+def uplink_port(place: int) -> str:
+    """Return the end of a switch's link to the fabric that is on the bridge."""
+    return f"u{place}"
+
+
+def set_links(place: int, own: Speaker, state: str) -> None:
+    """Cut a speaker's links (``down``), or mend them (``up``)."""
+    for each in (port(place), uplink_port(place)) if own.uplink else (port(place),):
+        _run(("ip", "link", "set", each, state))
 
 
 @contextmanager
@@ -120,27 +128,49 @@ def _enter(descriptor: int) -> None:
 
 
 def _settle() -> None:
-    """Leave out IPv6, whose discovery is no part of it, and the filter for ways there and back."""
+    """Leave out IPv6, whose discovery is no part of it, and what goes against routes.
+
+    That is the filter for ways there and back, and a router's word that there is a shorter one.
+    """
     for path, value in (
         ("ipv6/conf/all/disable_ipv6", "1"),
         ("ipv6/conf/default/disable_ipv6", "1"),
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
         ("ipv4/ip_forward", "1"),
+        ("ipv4/conf/all/send_redirects", "0"),
+        ("ipv4/conf/default/send_redirects", "0"),
     ):
         file = Path("/proc/sys/net") / path
         if file.exists():
             file.write_text(value)
 
 
-def _hub(scene: Scene) -> Iterator[str]:
+def _hub(scene: Scene, segment: int) -> Iterator[str]:
+    """Yield a bridge, and the links of speakers that are on it."""
+    bridge = f"br{segment}"
     yield "link set lo up"
-    yield f"link add br0 address {node_mac(len(scene.speakers))} type bridge mcast_snooping 0"
-    yield "link set br0 up"
-    for place in range(len(scene.speakers)):
-        far = f"peer name eth0 address {node_mac(place)} mtu {scene.mtu} netns {name(place)}"
-        yield f"link add {port(place)} mtu {scene.mtu} type veth {far}"
-        yield f"link set {port(place)} master br0 up"
+    yield f"link add {bridge} address {node_mac(len(scene.speakers))} type bridge mcast_snooping 0"
+    yield f"link set {bridge} up"
+    for place, speaker in enumerate(scene.speakers):
+        if speaker.segment == segment:
+            yield from _link(scene, port(place), bridge, place, f"eth0 address {node_mac(place)}")
+        elif speaker.uplink and not segment:
+            far = f"eth1 address {uplink_mac(place)}"
+            yield from _link(scene, uplink_port(place), bridge, place, far)
+    if not segment:
+        yield from _central(scene)
+
+
+def _link(scene: Scene, near: str, bridge: str, place: int, far: str) -> Iterator[str]:
+    yield (
+        f"link add {near} mtu {scene.mtu} type veth "
+        f"peer name {far} mtu {scene.mtu} netns {name(place)}"
+    )
+    yield f"link set {near} master {bridge} up"
+
+
+def _central(scene: Scene) -> Iterator[str]:
     if any(speaker.daemon in ("felix", "ovn") for speaker in scene.speakers):
         yield from _datastore(scene)
 
@@ -191,9 +221,23 @@ def _routed(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
     yield f"address add {own.address}/{scene.prefix} dev eth0"
     for block in own.blocks:
         yield f"route add blackhole {block}"
+    yield from _on_link(scene, place, own.segment, "eth0")
+    if own.uplink:
+        yield "link set eth1 up"
+        yield f"address add {own.uplink}/{scene.prefix} dev eth1"
+        yield from _on_link(scene, place, 0, "eth1")
+
+
+def _on_link(scene: Scene, place: int, segment: int, device: str) -> Iterator[str]:
+    """Yield all others that a device's bridge leads to."""
     for other, speaker in enumerate(scene.speakers):
-        if other != place:
-            yield neighbour(speaker.address, other)
+        if other == place:
+            continue
+        if speaker.segment == segment:
+            yield neighbour(speaker.address, other, device)
+        elif speaker.uplink and not segment:
+            mac = uplink_mac(other)
+            yield f"neigh add {speaker.uplink} lladdr {mac} dev {device} nud permanent"
 
 
 def _container(end: End) -> Iterator[str]:
@@ -205,9 +249,9 @@ def _container(end: End) -> Iterator[str]:
     yield f"route add default via {end.gateway} dev eth0 onlink"
 
 
-def neighbour(address: str, place: int) -> str:
+def neighbour(address: str, place: int, device: str = "eth0") -> str:
     """Return the line that says behind which speaker's link an address is."""
-    return f"neigh add {address} lladdr {node_mac(place)} dev eth0 nud permanent"
+    return f"neigh add {address} lladdr {node_mac(place)} dev {device} nud permanent"
 
 
 def batch(place: int, lines: Iterable[str]) -> None:

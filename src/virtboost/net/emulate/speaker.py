@@ -41,6 +41,10 @@ class Speaker(Struct, frozen=True, kw_only=True):
     """Of the daemon; of Open vSwitch, what its controller does, as shell script."""
     ends: tuple[End, ...] = ()
     """Of the pods that have a namespace, by number; reflectors have none."""
+    segment: int = 0
+    """Bridge that its link is on: 0, or a rack's number, where racks have switches."""
+    uplink: str = ""
+    """Of a rack's switch: its address on bridge 0, which is the fabric's."""
 
 
 def routed_end(block: str, number: int) -> End:
@@ -56,3 +60,8 @@ def routed_end(block: str, number: int) -> End:
 def node_mac(place: int) -> str:
     """Return the MAC address of a node's link."""
     return f"02:00:00:00:{place >> 8:02x}:{place & 255:02x}"
+
+
+def uplink_mac(place: int) -> str:
+    """Return the MAC address of a switch's link to the fabric."""
+    return f"02:00:00:02:{place >> 8:02x}:{place & 255:02x}"

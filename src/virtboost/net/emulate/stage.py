@@ -15,6 +15,7 @@ from virtboost.net.emulate.logical import Logical
 from virtboost.net.emulate.loss import losses
 from virtboost.net.emulate.outcome import Cost, Emulation, Measure, Spread, spread
 from virtboost.net.emulate.plane import Plane
+from virtboost.net.emulate.racked import Racked
 from virtboost.net.emulate.routed import Routed
 from virtboost.net.emulate.scene import Scene
 from virtboost.net.emulate.speaker import Software
@@ -52,9 +53,11 @@ def run(scene: Scene, tell: Tell) -> Emulation:
     for fault in scene.faults:
         tell(f"fault: {fault}")
         faults.append(Trial(fault, scene, plane.daemons, plane.watch, plane.ends).run())
+    switches = sum(not (each.blocks or each.reflector) for each in scene.speakers)
     return Emulation(
         design=scene.design,
-        nodes=len(scene.speakers),
+        nodes=len(scene.speakers) - switches,
+        switches=switches,
         reflectors=sum(speaker.reflector for speaker in scene.speakers),
         described_nodes=scene.described_nodes,
         converged=converged,
@@ -68,6 +71,8 @@ def run(scene: Scene, tell: Tell) -> Emulation:
 
 
 def _plane(scene: Scene) -> Plane:
+    if any(speaker.uplink for speaker in scene.speakers):
+        return Racked(scene)
     kinds = (speaker.daemon for speaker in scene.speakers)
     return next((PLANES[kind] for kind in kinds if kind in PLANES), Routed)(scene)
 
