@@ -21,6 +21,7 @@ SIZES = (
     ("calico-reflectors", 50),
     ("calico-reflectors", 200),
     ("calico-rack-reflectors", 310),
+    ("calico-tor", 60),
 )
 
 DEATHS = {"node_failures_per_day": 1}
@@ -32,12 +33,14 @@ FAULTS: tuple[tuple[str, Mapping[str, float], tuple[Fault, ...]], ...] = (
     ("calico-mesh", DEATHS, ("kill", "cut", "freeze")),
     ("calico-reflectors", DEATHS, ("kill", "cut", "reflector")),
     ("calico-reflectors", RESTARTS, ("kill", "cut")),
+    ("calico-tor", DEATHS, ("kill", "cut", "freeze", "switch", "switch-cut", "switch-freeze")),
 )
 
 HEAD = """\
 Each row is one run of `virtboost net emulate`: a BIRD, a namespace and a block of pods for each node. Counts are exact or the run fails.
 Converged: from the start of the first daemon until the median (last) node has every route in its kernel. CPU is of all daemons until then;
 busy: of both CPUs, whoever kept them so. Memory (PSS) is of a node's BIRD: planned, and the most of any node's.
+calico-tor has four racks: beside the nodes, eight switches and two spines, and 16 sessions between these.
 
 | design | nodes | sessions | converged, s | CPU, s | CPU of the emulation, s | busy | memory planned, kB | measured | packets arrived |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
