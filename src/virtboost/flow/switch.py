@@ -82,9 +82,9 @@ def read_switch(lines: Iterable[str], source: str) -> Switch:
             number = int(found[1])
             ports[number] = DatapathPort(number=number, name=found[2], kind=found[3] or "system")
         elif found := _BRIDGE.match(line):
-            bridge = found[1]
-            bridges.append(bridge)
+            bridge = found[1]  # or "caches", of the kernel's datapath, which has no interfaces
         elif found := _INTERFACE.match(line):
+            bridges.append(bridge)
             tunnels += _tunnel(bridge, found)
         elif found := _FEATURE.match(line):
             features[found[1]] = found[2]

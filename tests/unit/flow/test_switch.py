@@ -34,9 +34,25 @@ def test_what_the_switch_says_of_itself() -> None:
 
 
 def test_the_lines_of_one_datapath() -> None:
-    lines = ["netdev@a: hit:0", "  br1:", "system@b: hit:0", "  br2:", "    p 1/2: (system)"]
-    assert section(lines, "system@b") == lines[2:]
+    first = ["netdev@a: hit:0", "  br1:", "    br1 65534/1: (internal)"]
+    lines = [*first, "system@b: hit:0", "  br2:", "    p 1/2: (system)"]
+    assert section(lines, "system@b") == lines[3:]
     assert read_switch(section(lines, "netdev@a"), "told").bridges == ("br1",)
+
+
+def test_caches_are_no_bridge() -> None:
+    """As ``dpctl/show`` of 3.1 told of the datapath of Linux 6.1, in the lab."""
+    shown = (
+        *("system@ovs-system:", "  lookups: hit:5 missed:2 lost:0", "  flows: 1"),
+        *("  caches:", "    masks-cache: size:256", "  port 2: v1"),
+        "  port 3: vxlan_sys_4789 (vxlan: packet_type=ptap)",
+    )
+    found = read_switch(shown, "told")
+    assert found.bridges == ()
+    assert [(port.name, port.kind) for port in found.ports] == [
+        ("v1", "system"),
+        ("vxlan_sys_4789", "vxlan"),
+    ]
 
 
 def test_numbers_become_names() -> None:
