@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from virtboost.errors import InputError
 if TYPE_CHECKING:
     from virtboost.flow.agent.settings import Settings
     from virtboost.flow.agent.status import FlowStatus
+    from virtboost.flow.agent.window import Window
 
 TICK_S = 0.02
 
@@ -38,7 +40,8 @@ def run(
         str,
         typer.Option(
             metavar="A,B",
-            help="Devices of the datapath that packets may be redirected from and to.",
+            help="Devices of the datapath that packets may be redirected from and to; of a kernel "
+            "datapath also those that its tunnels go through.",
         ),
     ],
     ovs: Annotated[
@@ -53,7 +56,8 @@ def run(
         typer.Option(
             metavar="POLICY",
             help="strict: connections of TCP are left to Open vSwitch. liberal: its check of TCP "
-            "windows is off as long as this runs, for all connections.",
+            "windows (of the kernel's conntrack: of RST) is off as long as this runs, for all "
+            "connections.",
         ),
     ] = "strict",
     max_entries: Annotated[
@@ -170,14 +174,12 @@ def _restore(folder: Path | None) -> None:
     if left(kept, host.reader, folder):
         _say("an agent was killed: Open vSwitch sees where connections are, then checks them again")
         time.sleep(SETTLE_S)
-        _say(f"{restore(kept, *host, folder)} settings of Open vSwitch are as before")
+        _say(f"{restore(kept, *host, folder)} settings are as before")
 
 
 def _run(settings: Settings) -> int:
     from virtboost.cli.changes import journal, writable
-    from virtboost.flow.agent.agent import Agent
     from virtboost.flow.agent.window import Window
-    from virtboost.flow.dataplane import DataPlane
 
     sys.setswitchinterval(0.0005)  # the thread that hears of changes must not wait for a dump
     stopped: list[int] = []
@@ -188,15 +190,30 @@ def _run(settings: Settings) -> int:
     liberal = settings.window == "liberal"
     if not liberal:
         _restore(folder)
-    with DataPlane("xdp", size=settings.max_entries) as plane:
-        window = Window(journal(), *writable("local"), folder) if liberal else None
+    window = Window(journal(), *writable("local"), folder) if liberal else None
+    hook: str | None = "xdp"
+    while hook is not None:
+        hook = _carry(settings, hook, window, stopped)
+    return 0
+
+
+def _carry(
+    settings: Settings, hook: str, window: Window | None, stopped: Sequence[int]
+) -> str | None:
+    """Run until it is stopped, or the datapath is found to take another hook, which is returned."""
+    from virtboost.flow.agent.agent import Agent, OtherDatapath
+    from virtboost.flow.dataplane import DataPlane
+
+    with DataPlane(hook, size=settings.max_entries) as plane:
         agent = Agent(settings, plane, _say, window)
         try:
             while not stopped:
                 agent.step(TICK_S)
+        except OtherDatapath as other:
+            return other.hook
         finally:
             agent.stop()
-    return 0
+    return None
 
 
 def _say(line: str) -> None:

@@ -113,7 +113,8 @@ class DataPlane:
         path = objects / f"{hook}.bpf.o"
         if not path.is_file():
             raise InputError(f"{path}: not built; run make bpf, which needs clang and libbpf-dev")
-        self._hook = hook
+        self.hook = hook
+        """``xdp`` or ``tc``."""
         self._links: list[int] = []
         self._filters: list[Filter] = []
         self._maps: dict[str, int] = {}
@@ -131,11 +132,11 @@ class DataPlane:
         sizes = {"flows": size, "states": size, "misses": max(2 * size, MISSES_LEAST)}
         for name, room in sizes.items():
             self._library.bpf_map__set_max_entries(self._find("map", name), room)
-        program = self._find("program", f"flow_{self._hook}")
+        program = self._find("program", f"flow_{self.hook}")
         with_a_clock(self._library, program)
         status = self._library.bpf_object__load(self._object)
         if status:
-            raise NotLoaded("local", f"{self._hook}: {self._why(status)}")
+            raise NotLoaded("local", f"{self.hook}: {self._why(status)}")
         self.cpus = self._library.libbpf_num_possible_cpus()
         self.program = self._library.bpf_program__fd(program)
         names = ("flows", "control", "states", "passes", "misses", "candidates")
@@ -181,20 +182,20 @@ class DataPlane:
             NotLoaded: The device has such a program, or the kernel no such hook: XDP is attached by
                 link since 5.9.
         """
-        if self._hook == "tc" and not self._links and not self._filters:
+        if self.hook == "tc" and not self._links and not self._filters:
             remove_left(self._library)
         try:
-            if self._hook == "tc" and filtered(ifindex):
+            if self.hook == "tc" and filtered(ifindex):
                 self._filter(ifindex)
             else:
                 self._link(ifindex)
         except OSError as error:
-            problem = f"device {ifindex}: {self._hook} cannot be attached: {error.strerror}"
+            problem = f"device {ifindex}: {self.hook} cannot be attached: {error.strerror}"
             raise NotLoaded("local", problem) from None
 
     def _link(self, ifindex: int) -> None:
-        link = self._library.bpf_link_create(self.program, ifindex, HOOKS[self._hook], None)
-        if link == -errno.EINVAL and self._hook == "tc":
+        link = self._library.bpf_link_create(self.program, ifindex, HOOKS[self.hook], None)
+        if link == -errno.EINVAL and self.hook == "tc":
             self._filter(ifindex)
         elif link < 0:
             raise OSError(-link, os.strerror(-link))

@@ -12,7 +12,7 @@ oam alone (ovs-fields(7), tun_flags), and kernels differ in whether they tell it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeVar
 
@@ -126,6 +126,8 @@ def read_underlay(answers: tuple[str, ...]) -> Underlay:
     route = routes[0]
     if answers[3].strip():
         raise Refused(19, route.dev, "the host has policies of IPsec")
+    if '"mtu":' in answers[0]:
+        raise Refused(19, route.dev, "the route has an MTU of its own")
     hop = route.gateway or (route.via or {}).get("host") or route.dst
     neighbours = {
         (each.dev, each.dst): each.lladdr for each in _read(_NEIGHBOURS, answers[1], "ip neighbour")
@@ -157,6 +159,27 @@ def inside(packet: Packet) -> Packet:
     told = {f"tunnel.{what}": outer[name] for what, name in names.items() if name in outer}
     del told["tunnel.flags"]  # kernels differ in whether they tell DF
     return Packet(in_port=f"vxlan_sys_{outer['udp.dst']}", headers=(inner,), tunnel=told)
+
+
+def far_end(packet: Packet, entries: Iterable[IntegratedEntry]) -> str | None:
+    """Return the address of the other end of a connection's tunnel; None: it has none.
+
+    Args:
+        packet: Of one of the entries.
+        entries: Of both directions, of the datapath's ports.
+    """
+    for entry in entries:
+        push = entry.transposition.push
+        if push is not None:
+            return _address(push.fields, "dst")
+    return _address(packet.tunnel or {}, "src")
+
+
+def _address(fields: Mapping[str, int], end: str) -> str | None:
+    four, six = fields.get(f"tunnel.{end}"), fields.get(f"tunnel.ipv6_{end}")
+    if four:
+        return str(IPv4Address(four))
+    return str(IPv6Address(six)) if six else None
 
 
 def on_the_wire(entry: IntegratedEntry, underlay: Underlay) -> IntegratedEntry:

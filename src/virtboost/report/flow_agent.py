@@ -42,6 +42,8 @@ def status_lines(found: FlowStatus, *, width: int) -> Iterator[str]:
         f"{size(found.bytes)}; {found.removed:,} entries are gone"
     )
     yield f"a check of everything took {found.check_ms:.1f} ms; the lease is {found.lease_ms} ms"
+    if not found.samples:
+        yield "samples: none in front of the kernel's datapath"
     yield from _counts("samples", found.verified)
     yield from _counts("left to Open vSwitch", found.passes)
     yield from _counts("no entries", {_told(why): n for why, n in found.refused.items()})

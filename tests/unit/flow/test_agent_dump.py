@@ -61,6 +61,12 @@ def test_a_line_that_cannot_be_read_is_left_out() -> None:
     assert len(Known().flows(lines)) == 1
 
 
+def test_counters_of_a_connection_are_no_change() -> None:
+    """As ``ct_dpif_format_counters`` of Open vSwitch 3.1 spells them, with ``nf_conntrack_acct``."""
+    counted = UDP.replace("),reply", ",packets=5,bytes=470),reply") + ",timeout=29"
+    assert connection_lines(counted) == connection_lines(f"{UDP},timeout=29")
+
+
 def test_connections_without_their_timeouts() -> None:
     early, late = (connection_lines(f"{UDP},timeout={seconds}") for seconds in (29, 3))
     assert (early, late) == ({UDP: 29}, {UDP: 3})

@@ -1,4 +1,4 @@
-"""A daemon's datapaths: one of the kernel is refused, none at all is waited for."""
+"""A daemon's datapaths: one of another kind is refused, none at all is waited for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from virtboost.flow.agent.watch import Watch
 
 @pytest.mark.parametrize(
     ("names", "error", "problem"),
-    [("system@ovs-system\n", InputError, "userspace datapath"), ("", Unreachable, "no datapath")],
+    [("dummy@ovs-dummy\n", InputError, "netdev@ or system@"), ("", Unreachable, "no datapath")],
 )
 def test_datapaths(tmp_path: Path, names: str, error: type[Exception], problem: str) -> None:
     watch = Watch(lambda _: None)

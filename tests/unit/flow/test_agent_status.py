@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
@@ -25,7 +26,7 @@ STATUS = FlowStatus(
     pid=7, state="open", reason="", datapath="netdev@ovs-netdev", ports=("vm", "uplink"),
     observe=False, tcp_window="strict", lease_ms=500, check_ms=12.5, entries=2, max_entries=10,
     removed=4, packets=1234567, bytes=9876543, passes={"no entry": 3, 'odd "name"\\': 1},
-    refused={"R12": 5, "its window": 1}, closed={"rules of br": 6}, verified={"same": 8},
+    refused={"R12": 5, "its window": 1}, closed={"rules of br": 6}, samples=True, verified={"same": 8},
     busiest=(
         Direction(what="udp 10.0.0.1:1 -> 10.0.0.2:2", port="vm", packets=9, bytes=900, packets_per_s=1500.4),
         Direction(what="tcp \x1b[31m", port="b", packets=1, bytes=1, packets_per_s=0),
@@ -50,6 +51,11 @@ def test_metrics_are_prometheus() -> None:
     assert kinds["virtboost_flow_packets"] == "counter"
     assert kinds["virtboost_flow_entries"] == "gauge"
     assert all(family.documentation for family in families.values())
+
+
+def test_that_nothing_is_sampled_is_said() -> None:
+    text = "\n".join(status_lines(replace(STATUS, samples=False), width=80))
+    assert "samples: none in front of the kernel's datapath" in text
 
 
 def test_lines() -> None:

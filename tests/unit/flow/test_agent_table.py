@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from virtboost.flow import abi
 from virtboost.flow.agent import table as table_module
-from virtboost.flow.agent.table import GRACE_NS, Counted, Pair, Side, Table, growth
+from virtboost.flow.agent.table import GRACE_NS, Counted, Pair, Side, Table, growth, taken_off
 from virtboost.flow.dataplane import NotLoaded
 from virtboost.flow.encode import Encoded
 from virtboost.flow.entry import IntegratedEntry, Transposition
+from virtboost.flow.field import Part
 from virtboost.flow.megaflow import Megaflow, read_flows
 from virtboost.flow.packet import Packet
 
@@ -112,6 +114,19 @@ def test_what_a_lookup_sees_of_a_packet() -> None:
     for kind, outer in (("0x0800", 50), ("0x86dd", 70)):
         first = f"recirc_id(0),in_port(a),eth_type({kind}), {COUNTERS}tnl_pop(vx)"
         assert list(growth(megaflows(first, inner, last))) == [0, -outer, -outer - 4]
+
+
+@pytest.mark.parametrize(("kind", "outer"), [(0x0800, 50), (0x86DD, 70)])
+def test_the_kernels_stack_takes_a_header_off_first(kind: int, outer: int) -> None:
+    """VXLAN, UDP and Ethernet are 30 bytes, IPv4 20, IPv6 40 (RFC 7348)."""
+    entry = side(1, 0).entry
+    assert taken_off(entry) == 0
+    match = (Part("outer.eth_type", kind, 0xFFFF),)
+    popping = replace(entry, match=match, transposition=Transposition(pop=1))
+    assert taken_off(popping) == outer
+    assert list(growth(ONE, outer)) == [-outer]
+    userspace = megaflows(f"recirc_id(0),in_port(a),eth_type(0x0800), {COUNTERS}tnl_pop(vx)")
+    assert taken_off(replace(popping, megaflows=userspace)) == 0
 
 
 def test_missing() -> None:

@@ -201,6 +201,30 @@ def test_only_devices_of_the_datapath_and_routes_count(device: str) -> None:
 
 
 @pytest.mark.needs_root
+def test_a_neighbour_with_another_address_is_a_change(device: str) -> None:
+    """That it was heard of again is none; nor is one of a device that does not count."""
+    mine = device_of(device)
+    assert mine is not None
+    monitor = KernelMonitor(neighbours=True)
+
+    def told(*words: str) -> bool:
+        ask("ip", "neighbour", *words, "dev", device)
+        found = False
+        while select.select([monitor], [], [], 0.2)[0]:
+            found = monitor.changed() or found
+        return found
+
+    known = ("replace", "192.0.2.9", "lladdr", "02:00:00:00:00:09")
+    assert not told(*known)
+    monitor.devices = frozenset((mine.ifindex,))
+    assert told(*known, "nud", "reachable")
+    assert not told(*known, "nud", "stale")
+    assert told("replace", "192.0.2.9", "lladdr", "02:00:00:00:00:08")
+    assert told("del", "192.0.2.9")
+    monitor.close()
+
+
+@pytest.mark.needs_root
 def test_a_veth_takes_what_is_redirected_when_its_other_end_has_gro(device: str) -> None:
     features = Features()
     found = device_of(device)

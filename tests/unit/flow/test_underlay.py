@@ -14,13 +14,13 @@ from support.pipeline import HERE, HERE_MAC, THERE, THERE_MAC, over_vxlan, segme
 from virtboost.errors import ParseError
 from virtboost.flow.compose import accepts, compose
 from virtboost.flow.datapath import Datapath
-from virtboost.flow.entry import IntegratedEntry
+from virtboost.flow.entry import IntegratedEntry, Push, Transposition
 from virtboost.flow.field import mac
 from virtboost.flow.megaflow import read_flows
 from virtboost.flow.packet import Packet, packet_from_bytes
 from virtboost.flow.refusal import Refused
 from virtboost.flow.transpose import transposed
-from virtboost.flow.underlay import Underlay, inside, on_the_wire, questions, read_underlay
+from virtboost.flow.underlay import Underlay, far_end, inside, on_the_wire, questions, read_underlay
 
 WAY = Underlay(
     device="up0",
@@ -216,3 +216,22 @@ def test_no_way_is_refused(told: Sequence[str], problem: str) -> None:
 def test_an_answer_that_is_none_is_said(route: str) -> None:
     with pytest.raises(ParseError, match="ip route get"):
         read_underlay((route, "", "", ""))
+
+
+def entry_of(push: Push | None) -> IntegratedEntry:
+    return IntegratedEntry(
+        in_port="a", match=(), transposition=Transposition(push=push), megaflows=(),
+        connections=(), ports=(), steps=(),
+    )  # fmt: skip
+
+
+def test_the_other_end() -> None:
+    """Where a packet is sent, or came from; 0x0a010002 is 10.1.0.2."""
+    out = Push(fields={"tunnel.dst": 0x0A010002}, port="vxlan_sys_4789")
+    six = Push(fields={"tunnel.ipv6_dst": (0xFD00 << 112) + 2}, port="vxlan_sys_4789")
+    plain = Packet(in_port="a", headers=())
+    came = Packet(in_port="vxlan_sys_4789", headers=(), tunnel={"tunnel.src": 0x0A010002})
+    assert far_end(plain, [entry_of(None)]) is None
+    assert far_end(plain, [entry_of(None), entry_of(out)]) == "10.1.0.2"
+    assert far_end(plain, [entry_of(six)]) == "fd00::2"
+    assert far_end(came, [entry_of(None)]) == "10.1.0.2"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import json
 
-from virtboost.errors import Unreachable
+from virtboost.errors import Unreachable, VirtboostError
 from virtboost.flow import abi
 from virtboost.flow.agent.compose import Composer
 from virtboost.flow.agent.control import Control, MetricsServer
@@ -31,6 +31,7 @@ from virtboost.flow.agent.status import Direction, FlowStatus, State, merged, me
 from virtboost.flow.agent.table import Pair, Side, Table
 from virtboost.flow.agent.verify import Sampler
 from virtboost.flow.agent.watch import Watch
+from virtboost.flow.agent.way import Ways
 from virtboost.flow.agent.window import Window
 from virtboost.flow.agent.worth import Worth
 from virtboost.flow.datapath import Datapath
@@ -42,6 +43,15 @@ RETRY_NS = 500_000_000
 
 SHOWN = 40
 """Busiest entries that the status has."""
+
+
+class OtherDatapath(VirtboostError):
+    """The datapath is one that a data plane of another hook is for."""
+
+    def __init__(self, hook: str) -> None:
+        """Say which: ``xdp`` or ``tc``."""
+        self.hook = hook
+        super().__init__(f"the datapath takes a data plane of {hook}")
 
 
 class Agent:
@@ -74,6 +84,7 @@ class Agent:
         self._known, self._learner = Known(), Learner(self._table)
         self._keeper, self._sampler = Keeper(self._table), Sampler(self._table, self._gate)
         self._ports = Ports(plane, settings.ports, tell)
+        self._ways = Ways() if plane.hook == "tc" else None
         self._link: Link | None = None
         self._flows: Mapping[str, FlowLine] = {}
         self._pace, self._worth = Pace(settings.lease_ns), Worth(time.monotonic_ns())
@@ -85,6 +96,7 @@ class Agent:
 
         Raises:
             NotLoaded: It cannot be in front of a port.
+            OtherDatapath: It is not for the datapath that there is by now.
             ChangeFailed: The switch of the TCP window cannot be turned.
         """
         self._wait(min(timeout_s, self._due_s(time.monotonic_ns())))
@@ -127,6 +139,9 @@ class Agent:
 
     def _connected(self) -> Link:
         link = Link(self._settings.ovs, self._watch)
+        if link.hook != self._plane.hook:
+            link.close()
+            raise OtherDatapath(link.hook)
         self._tell(f"connected to {link.name}")
         try:
             self._ports.follow(link)
@@ -159,9 +174,10 @@ class Agent:
         if not was_open:
             self._ports.follow(link)
         devices = self._ports.look(link)
+        ways = {} if self._ways is None else self._ways.look(self._table.users)
         lines = self._dump(link) if self._table.pairs else None
         if lines is not None:
-            lost = self._table.missing({**self._flows, **lines, **devices})
+            lost = self._table.missing({**self._flows, **lines, **devices, **ways})
             if lost:
                 self._make_anew(lost, self._composer(lines))
         if self._watch.alive:
@@ -192,6 +208,7 @@ class Agent:
             datapath=Datapath(self._known.flows(self._flows), connections.values()),
             lines={each: line for line, each in connections.items()},
             ports=self._ports.usable,
+            way=None if self._ways is None else self._ways.to,
             liberal=self._window is not None,
             observe=self._settings.observe,
         )
@@ -208,7 +225,7 @@ class Agent:
         """Install what waits, of a dump of now, in the time that there is until the next."""
         if not self._learner.waiting:
             return
-        if not link.database.policies:
+        if not link.in_kernel and not link.database.policies:
             self._learner.prove_replies(self._known, lines)
         names = {port.ifindex: name for name, port in self._ports.usable.items()}
         composer, now = self._composer(lines), time.monotonic_ns()
@@ -217,13 +234,14 @@ class Agent:
 
     def _keep(self, link: Link, now: int) -> None:
         """Count, keep alive, publish, and begin a sample."""
-        self._keeper.keep(self._flows, now, policies=link.database.policies)
+        policies = link.in_kernel or link.database.policies
+        self._keeper.keep(self._flows, now, policies=policies)
         self._next_keeping = now + HOUSEKEEPING_NS
         if self._worth.judge(self._table.total.packets, self._pace.dumps_ns, now):
             self._let_go()
         self._table.rate(now)
         self._table.prune(self._flows)
-        if self._gate.open:
+        if self._gate.open and self._samples:
             self._sampler.begin(now, self._ports.usable)
         if self._metrics is not None:
             self._metrics.text = metrics(self.status())
@@ -252,7 +270,7 @@ class Agent:
         """
         self._gate.close("stop")
         self._sampler.stop()
-        left = hand_back(self._table, self._gate) if self._window and self._table.pairs else 0
+        left = hand_back(self._table, self._gate) if self._hands_back else 0
         if left:
             self._tell(
                 f"{left} connections of TCP sent nothing in {WAIT_NS // 10**9} s: Open vSwitch "
@@ -268,6 +286,16 @@ class Agent:
             self._metrics.close()
         if self._window is not None:
             self._window.restore()
+
+    @property
+    def _samples(self) -> bool:
+        """Whether what is redirected passes no socket on its port, as in front of XDP alone."""
+        return self._plane.hook == "xdp"
+
+    @property
+    def _hands_back(self) -> bool:
+        """Whether conntrack has to see connections again, which the kernel's has not."""
+        return self._plane.hook == "xdp" and self._window is not None and bool(self._table.pairs)
 
     def _answer(self, question: str) -> str:
         if question == "status":
@@ -303,6 +331,7 @@ class Agent:
             passes={abi.PASSES[reason]: packets for reason, packets in self._plane.passes()},
             refused=dict(self._learner.refused),
             closed=dict(self._gate.reasons),
+            samples=self._samples,
             verified=dict(self._sampler.results),
             busiest=tuple(_direction(side) for side in self._table.busiest(SHOWN)),
         )

@@ -20,6 +20,7 @@ from virtboost.flow.entry import IntegratedEntry
 from virtboost.flow.packet import Packet
 from virtboost.flow.protocol import TCP
 from virtboost.flow.refusal import Refusal, Refused
+from virtboost.flow.underlay import Underlay, far_end, inside, on_the_wire
 
 WINDOW = "its TCP window is checked: --tcp-window strict"
 
@@ -34,6 +35,8 @@ class Composer(Struct, frozen=True, kw_only=True):
     """The connections' lines."""
     ports: Mapping[str, Port]
     """Devices that may be redirected to."""
+    way: Callable[[str], Underlay] | None
+    """Of tunnels of the kernel's datapath; None: the datapath makes their headers itself."""
     liberal: bool
     observe: bool
 
@@ -44,6 +47,8 @@ class Composer(Struct, frozen=True, kw_only=True):
             packet: Of one direction.
             slots: Gives as many slots as it is asked for, or none.
         """
+        if self.way is not None and len(packet.headers) > 1:
+            packet = inside(packet)
         both = compose_both(packet, self.datapath)
         for each in (both.forward, both.reverse):
             if isinstance(each, Refusal):
@@ -62,14 +67,25 @@ class Composer(Struct, frozen=True, kw_only=True):
     def _encoded(
         self, packet: Packet, entries: list[IntegratedEntry], slots: Callable[[int], list[int]]
     ) -> Pair | str:
+        entries, ways = self._of_devices(packet, entries)
         encoded = [self._encode(entry) for entry in entries]
         own = slots(len(entries))
         if not own:
             return NO_ROOM
         for made, slot, peer in zip(encoded, own, reversed(own), strict=True):
             made.entry.slot, made.entry.peer = slot, peer
-        sides = tuple(self._side(*each) for each in zip(entries, encoded, strict=True))
+        sides = tuple(self._side(*each, ways) for each in zip(entries, encoded, strict=True))
         return Pair(packet=packet, sides=sides)
+
+    def _of_devices(
+        self, packet: Packet, entries: list[IntegratedEntry]
+    ) -> tuple[list[IntegratedEntry], tuple[str, ...]]:
+        """Return entries that begin and end at devices, and the ways that they take."""
+        end = None if self.way is None else far_end(packet, entries)
+        if self.way is None or end is None:
+            return entries, ()
+        way = self.way(end)
+        return [on_the_wire(entry, way) for entry in entries], (way_line(way),)
 
     def _encode(self, entry: IntegratedEntry) -> Encoded:
         """Return an entry that has no slot yet."""
@@ -78,7 +94,7 @@ class Composer(Struct, frozen=True, kw_only=True):
             made.entry.changes |= abi.OBSERVE
         return made
 
-    def _side(self, entry: IntegratedEntry, encoded: Encoded) -> Side:
+    def _side(self, entry: IntegratedEntry, encoded: Encoded, ways: tuple[str, ...]) -> Side:
         return Side(
             entry=replace(entry, steps=()),  # there are many
             encoded=encoded,
@@ -86,6 +102,7 @@ class Composer(Struct, frozen=True, kw_only=True):
             others=(
                 *(self.lines[each.connection] for each in entry.connections),
                 *(device_line(name, self.ports[name]) for name in _devices(entry)),
+                *ways,
             ),
             counted=Counted(),
         )
@@ -99,6 +116,11 @@ def _devices(entry: IntegratedEntry) -> set[str]:
 def device_line(name: str, port: Port) -> str:
     """Return what an entry needs of a device: that it is there, with its number and its MTU."""
     return f"device {name} {port.ifindex} {port.mtu_bytes}"
+
+
+def way_line(way: Underlay) -> str:
+    """Return what an entry needs of a way: that it is as it was."""
+    return f"way {way}"
 
 
 def _is_tracked_tcp(entry: IntegratedEntry) -> bool:

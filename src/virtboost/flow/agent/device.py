@@ -64,7 +64,7 @@ class Features:
             return {}
         if struct.unpack_from("=H", answer, 4)[0] == ERROR:
             return {}
-        return dict(_attributes(answer[20:]))
+        return dict(attributes(answer[20:]))
 
     def close(self) -> None:
         """Ask no more."""
@@ -75,7 +75,8 @@ def _attribute(kind: int, value: bytes) -> bytes:
     return struct.pack("=HH", 4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield kind and value of attributes of netlink(7); what is cut off is left out."""
     at = 0
     while at + 4 <= len(data):
         size, kind = struct.unpack_from("=HH", data, at)

@@ -18,6 +18,9 @@ from virtboost.flow.megaflow import Megaflow, read_flows
 
 _TIMEOUT = re.compile(r",timeout=(\d+)")
 
+_COUNTERS = re.compile(r",packets=\d+,bytes=\d+")
+"""Of each direction, where the kernel counts (``nf_conntrack_acct``)."""
+
 _TRACKED = re.compile(r"\bct(?:\(([^()]*)|(?=,|$))")
 
 _ZONE = re.compile(r"\bzone=(\d+)")
@@ -80,12 +83,13 @@ def _together(one: FlowLine, other: FlowLine) -> FlowLine:
 
 
 def connection_lines(text: str) -> dict[str, int]:
-    """Return the connections of ``dump-conntrack -m -s`` without their timeouts, and these."""
+    """Return the connections of ``dump-conntrack -m -s`` without counters, and their timeouts."""
     found = {}
     for line in text.splitlines():
         timeout = _TIMEOUT.search(line)
         if timeout:
-            found[line[: timeout.start()] + line[timeout.end() :]] = int(timeout[1])
+            lasting = line[: timeout.start()] + line[timeout.end() :]
+            found[_COUNTERS.sub("", lasting)] = int(timeout[1])
     return found
 
 

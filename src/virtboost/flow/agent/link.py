@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from virtboost.errors import InputError, Unreachable
@@ -22,7 +22,7 @@ from virtboost.transport.unixctl import Unixctl, control_socket
 ZONES_MOST = 4
 """That are asked for one by one."""
 
-USERSPACE = "netdev@"
+USERSPACE, KERNEL = "netdev@", "system@"
 
 
 class Link:
@@ -37,23 +37,34 @@ class Link:
 
         Raises:
             Unreachable: It is not there.
-            InputError: It has no userspace datapath, or a program is missing.
+            InputError: It has no datapath of these, or a program is missing.
         """
         self._run = place.parent if place.is_socket() else place
         self._watch = watch
         self._sources: list[Source] = []
+        self._uplinks: frozenset[str] = frozenset()
         self.control = Unixctl(place)
         try:
-            self.name = _userspace(self.control.ask("dpctl/dump-dps").split())
+            self.name = _datapath(self.control.ask("dpctl/dump-dps").split())
             self._add(DaemonMonitor(control_socket(place)))
             self.database = DatabaseMonitor(self._run)
             self._add(self.database)
-            self.kernel = KernelMonitor()
+            self.kernel = KernelMonitor(neighbours=self.in_kernel)
             self._add(self.kernel)
             self.follow()
         except (Unreachable, InputError):
             self.close()
             raise
+
+    @property
+    def in_kernel(self) -> bool:
+        """Whether the datapath is the kernel's."""
+        return self.name.startswith(KERNEL)
+
+    @property
+    def hook(self) -> str:
+        """Where a data plane is in front of its ports: ``tc`` or ``xdp``."""
+        return "tc" if self.in_kernel else "xdp"
 
     def _add(self, source: Source) -> None:
         self._sources.append(source)
@@ -70,7 +81,7 @@ class Link:
         switch = read_switch([*shown, *ports.splitlines()], "dpif/show")
         self.bridges = switch.bridges
         self.devices = {port.name: port.kind for port in switch.ports}
-        self.kernel.devices = frozenset(_indexes(self.devices))
+        self.kernel.devices = frozenset(_indexes((*self.devices, *self._uplinks)))
         heard = {each.name for each in self._sources if each.alive}
         for bridge in self.bridges:
             if f"rules of {bridge}" not in heard:
@@ -86,14 +97,25 @@ class Link:
         return source.alive and source.name in {f"rules of {each}" for each in self.bridges}
 
     def ports(self, allowed: Sequence[str]) -> Mapping[str, Port]:
-        """Return the devices of this machine that are ports of the datapath, by name."""
+        """Return the devices of this machine that packets come and go by, by name.
+
+        They are ports of the datapath.  Tunnels of the kernel's go through devices that are none.
+        """
         found = {}
         for name in allowed:
-            if self.devices.get(name) == "system":
+            uplink = self.in_kernel and name not in self.devices
+            if uplink or self.devices.get(name) == "system":
                 device = device_of(name)
                 if device is not None:
                     found[name] = device
+        self._hear(frozenset(found.keys() - self.devices.keys()))
         return found
+
+    def _hear(self, uplinks: frozenset[str]) -> None:
+        """Hear devices that are no ports from now on."""
+        if uplinks != self._uplinks:
+            self._uplinks = uplinks
+            self.kernel.devices = frozenset(_indexes((*self.devices, *uplinks)))
 
     def flows(self) -> str:
         """Return the megaflows."""
@@ -113,16 +135,18 @@ class Link:
         self.control.close()
 
 
-def _userspace(names: Sequence[str]) -> str:
-    for name in names:
-        if name.startswith(USERSPACE):
-            return name
+def _datapath(names: Sequence[str]) -> str:
+    """Return the datapath that the agent is for: a userspace one where there are both."""
+    for kind in (USERSPACE, KERNEL):
+        for name in names:
+            if name.startswith(kind):
+                return name
     if not names:  # as in the first moments of the daemon
         raise Unreachable("local", "no datapath: no bridge is there")
-    raise InputError(f"flow run: needs a userspace datapath; there is {', '.join(names)}")
+    raise InputError(f"flow run: needs a datapath netdev@ or system@; there is {', '.join(names)}")
 
 
-def _indexes(names: Mapping[str, str]) -> Iterator[int]:
+def _indexes(names: Iterable[str]) -> Iterator[int]:
     for name in names:
         device = device_of(name)
         if device is not None:

@@ -42,7 +42,7 @@ class Ports:
     def look(self, link: Link) -> Mapping[str, int]:
         """See what each is by now; return what entries need of them."""
         there = link.ports(self._allowed)
-        deaf = {n for n, p in there.items() if self._features.takes_redirected(p.ifindex) is False}
+        deaf = set() if link.in_kernel else {n for n, p in there.items() if self._drops(p)}
         for name in deaf - self._deaf:
             self._tell(
                 f"{name}: the kernel would drop what is redirected to it: its other end needs GRO "
@@ -51,6 +51,10 @@ class Ports:
         self._deaf = deaf
         self.usable = {name: port for name, port in there.items() if name not in deaf}
         return {device_line(name, port): 0 for name, port in self.usable.items()}
+
+    def _drops(self, port: Port) -> bool:
+        """Tell whether what XDP redirects to a port is lost; TC sends it as any other frame."""
+        return self._features.takes_redirected(port.ifindex) is False
 
     def close(self) -> None:
         """Ask the kernel no more."""

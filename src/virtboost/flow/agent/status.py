@@ -62,6 +62,8 @@ class FlowStatus(Struct, frozen=True, kw_only=True):
     """Candidates that could not be entries, by why: R01 and so on are those of flow explain."""
     closed: dict[str, int]
     """How often all entries were closed, by what changed."""
+    samples: bool
+    """Whether packets are compared: in front of a kernel datapath none are."""
     verified: dict[str, int]
     """Samples: ``same`` as predicted, ``absent`` where nothing was seen to leave, ``different``."""
     busiest: tuple[Direction, ...]

@@ -19,6 +19,7 @@ from virtboost.flow.encode import Encoded
 from virtboost.flow.entry import IntegratedEntry
 from virtboost.flow.megaflow import Megaflow
 from virtboost.flow.packet import Packet
+from virtboost.flow.protocol import IPV4
 
 OPEN, CLOSED = 1, 0
 """Epochs: of every entry, and of the gate where none is carried out."""
@@ -219,7 +220,8 @@ class Table:
             return
         side.counted.add(packets, size)
         self.total.add(packets, size)
-        for flow, grown in zip(side.flows, growth(side.entry.megaflows), strict=True):
+        changes = growth(side.entry.megaflows, taken_off(side.entry))
+        for flow, grown in zip(side.flows, changes, strict=True):
             self.carried[flow].add(packets, size + grown * packets)
 
     def ages_s(self, states: Sequence[abi.State], now_ns: int) -> dict[str, float]:
@@ -259,14 +261,28 @@ class Table:
         return list({pair for need in lost for pair in self.users[need]})
 
 
-def growth(flows: Sequence[Megaflow]) -> Iterator[int]:
-    """Yield by how many bytes a packet is longer at each lookup than it came."""
-    grown = 0
+def growth(flows: Sequence[Megaflow], taken_off: int = 0) -> Iterator[int]:
+    """Yield by how many bytes a packet is longer at each lookup than it came.
+
+    Args:
+        flows: What it is looked up in.
+        taken_off: Bytes that were taken off before the first lookup.
+    """
+    grown = -taken_off
     for flow in flows:
         yield grown
         for action in flow.actions:
             if action.name == "tnl_pop":
                 outer = next((f.match for f in flows), {})
-                grown -= 50 if outer["eth_type"].value == 0x0800 else 70
+                grown -= 50 if outer["eth_type"].value == IPV4 else 70
             elif action.name in ("push_vlan", "pop_vlan"):
                 grown += 4 if action.name == "push_vlan" else -4
+
+
+def taken_off(entry: IntegratedEntry) -> int:
+    """Return the bytes of the outer header that the kernel's stack, no megaflow, takes off."""
+    names = (action.name for flow in entry.megaflows for action in flow.actions)
+    if not entry.transposition.pop or "tnl_pop" in names:
+        return 0
+    outer = {part.name: part.value for part in entry.match}["outer.eth_type"]
+    return 50 if outer == IPV4 else 70

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from virtboost.errors import InputError, Unreachable
+from virtboost.flow.agent.device import attributes
 
 PATIENCE_S = 10
 
@@ -47,8 +48,11 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 LINK, ROUTES = (16, 17), (20, 21, 24, 25)
 """RTM_NEWLINK, RTM_DELLINK; RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE, RTM_DELROUTE."""
 
-GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
-"""RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, and IPv6's."""
+NEIGHBOURS, DST, LLADDR = (28, 29), 1, 2
+"""RTM_NEWNEIGH, RTM_DELNEIGH; NDA_DST and NDA_LLADDR."""
+
+GROUPS, NEIGHBOUR_GROUP = 0x1 | 0x10 | 0x40 | 0x100 | 0x400, 0x4
+"""RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, and IPv6's; RTMGRP_NEIGH."""
 
 
 class Source(Protocol):
@@ -201,17 +205,22 @@ class DatabaseMonitor:
 
 
 class KernelMonitor:
-    """Devices of the datapath, addresses and routes: rtnetlink(7)."""
+    """Devices of the datapath, addresses, routes, and maybe neighbours: rtnetlink(7)."""
 
     name = "devices and routes"
 
-    def __init__(self) -> None:
-        """Begin to listen."""
+    def __init__(self, *, neighbours: bool = False) -> None:
+        """Begin to listen.
+
+        Args:
+            neighbours: Whether Ethernet addresses behind the devices count.
+        """
         self.alive = True
+        self._neighbours: dict[tuple[int, bytes], bytes] = {}
         self.devices: frozenset[int] = frozenset()
         """Whose changes count."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-        self._socket.bind((0, GROUPS))
+        self._socket.bind((0, GROUPS | (NEIGHBOUR_GROUP if neighbours else 0)))
 
     def fileno(self) -> int:
         """Return its socket."""
@@ -228,7 +237,19 @@ class KernelMonitor:
     def _counts(self, kind: int, body: bytes) -> bool:
         if kind in LINK and len(body) >= 8:
             return struct.unpack_from("=i", body, 4)[0] in self.devices
+        if kind in NEIGHBOURS and len(body) >= 12:
+            return self._moved(kind, body)
         return kind in ROUTES
+
+    def _moved(self, kind: int, body: bytes) -> bool:
+        """Tell whether a neighbour's address is another; most messages are that it was heard of."""
+        device, told = struct.unpack_from("=i", body, 4)[0], dict(attributes(body[12:]))
+        if device not in self.devices:
+            return False
+        key = device, told.get(DST, b"")
+        address = told.get(LLADDR, b"") if kind == NEIGHBOURS[0] else b""
+        before, self._neighbours[key] = self._neighbours.get(key), address
+        return before != address
 
     def close(self) -> None:
         """Close it."""

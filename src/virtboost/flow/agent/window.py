@@ -1,6 +1,8 @@
 """The window check of conntrack: off as long as the agent carries TCP, in the journal before that.
 
-It is one switch for a whole datapath.  After ``kill -9`` the journal still says that it is to be
+It is one switch for a whole datapath; for the kernel's, which asks no window of established
+connections, one of the network namespace for RST: e2ef5203c817 ("net: openvswitch: Be liberal in
+tcp conntrack.") (in v5.11).  After ``kill -9`` the journal still says that it is to be
 turned on again: the next start does it, or ``virtboost undo``, or ``virtboost flow restore``.
 """
 
@@ -11,9 +13,13 @@ from pathlib import Path
 from virtboost.apply.execute import apply, undo
 from virtboost.apply.journal import Changeset, Journal
 from virtboost.apply.preflight import read_now
-from virtboost.model.change import OvsTcpWindowCheck
+from virtboost.flow.agent.link import KERNEL
+from virtboost.model.change import OvsTcpWindowCheck, Sysctl
 from virtboost.transport.source import Reader
 from virtboost.transport.writer import Writer
+
+INVALID_RST = "net.netfilter.nf_conntrack_tcp_ignore_invalid_rst"
+"""1: an RST is not held against acknowledgements that conntrack saw (since Linux 5.14)."""
 
 PURPOSE = "flow run: "
 """What the journal calls it, before the run folder."""
@@ -43,12 +49,7 @@ class Window:
             if now is not None and setting.same(now.value, setting.value):
                 return
             self.restore()
-        change = OvsTcpWindowCheck(
-            folder=str(self._folder),
-            datapath=datapath,
-            enabled=False,
-            reason="flow run --tcp-window liberal",
-        )
+        change = self._change(datapath)
         apply(
             self._reader,
             self._writer,
@@ -56,6 +57,14 @@ class Window:
             [change],
             hostname=None,
             purpose=f"{PURPOSE}{self._folder}",
+        )
+
+    def _change(self, datapath: str) -> Sysctl | OvsTcpWindowCheck:
+        reason = "flow run --tcp-window liberal"
+        if datapath.startswith(KERNEL):
+            return Sysctl(name=INVALID_RST, value="1", reason=reason)
+        return OvsTcpWindowCheck(
+            folder=str(self._folder), datapath=datapath, enabled=False, reason=reason
         )
 
     def restore(self) -> int:
