@@ -35,6 +35,7 @@ SWITCH_PROGRAMS = (
     *("usr/sbin/ovsdb-server", "usr/lib/openvswitch-switch/ovs-vswitchd"),
     *("usr/bin/ovs-vsctl", "usr/bin/ovs-ofctl", "usr/bin/ovs-appctl", "usr/bin/ovsdb-tool"),
     *("usr/share/openvswitch/vswitch.ovsschema", "bin/ip", "sbin/tc", "usr/bin/python3.11"),
+    "usr/bin/setpriv",
 )
 
 PYTHON = "usr/lib/python3.11"

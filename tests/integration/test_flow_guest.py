@@ -6,6 +6,7 @@ Open vSwitch has its datapath in the kernel there.  What it sends alone is what 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,9 +21,11 @@ from scapy.packet import Packet
 from lab.run import Running
 from support import lab
 from support.bpf import PORTS, build, frame_of, plane, sent
+from support.daemon import wait_until
 from support.guest import GuestError, InGuest, in_guest, ship
+from support.guest_agent import ENVIRONMENT, guest_agent, ship_product
 from support.kernel_switch import HERE6, THERE6, KernelSwitch, kernel_switch
-from support.pipeline import HERE, HERE_MAC, THERE, THERE_MAC, VNI, segment
+from support.pipeline import CLIENT, HERE, HERE_MAC, SERVER, THERE, THERE_MAC, VNI, segment
 from support.pipelines import random_case
 from virtboost.flow.compose import compose, compose_both
 from virtboost.flow.connection import read_connections
@@ -267,3 +270,146 @@ def test_what_a_killed_process_leaves_passes_everything(
     assert (
         machine.ask("/sbin/tc filter show dev v1 ingress; /sbin/tc qdisc show dev v1 clsact") == ""
     )
+
+
+def exchange(guest: InGuest) -> tuple[bytes, bytes]:
+    """Open a connection of UDP from ``v1`` through the tunnel; return frames that come next."""
+    asked = (
+        Ether(src=CLIENT, dst=SERVER)
+        / IP(src="10.0.0.1", dst="10.0.0.2")
+        / UDP(sport=2000, dport=53)
+    )
+    answered = (
+        Ether(src=SERVER, dst=CLIENT)
+        / IP(src="10.0.0.2", dst="10.0.0.50")
+        / UDP(sport=53, dport=2000)
+    )
+    frames = bytes(asked / b"question"), bytes(over(answered / b"answer", 4))
+    guest.carried("v1e", "up1", frames[0])
+    guest.carried("up1", "v1e", frames[1])
+    return frames
+
+
+INVALID_RST = "/proc/sys/net/netfilter/nf_conntrack_tcp_ignore_invalid_rst"
+
+LEASE_S = 5
+
+AGENT = ("--tcp-window", "liberal", "--lease", f"{LEASE_S}000")
+
+
+class Talk:
+    """A connection of TCP and one of UDP through the tunnel."""
+
+    def __init__(self, guest: InGuest) -> None:
+        self._guest = guest
+        self._frames = conversation(guest, 4), exchange(guest)
+
+    def asked(self) -> list[bytes]:
+        """Send a frame of each, and an answer of each; return what leaves through the tunnel."""
+        left = []
+        for asked, answered in self._frames:
+            left.append(alike(self._guest.carried("v1e", "up1", asked), 4))
+            assert self._guest.carried("up1", "v1e", answered)[-6:] == answered[-6:]
+        return left
+
+    def sources(self) -> set[str]:
+        """Do the same; return the Ethernet addresses that it leaves from, inside."""
+        return {frame[50:56].hex(":") for frame in self.asked()}
+
+    def next_hops(self) -> set[str]:
+        """Do the same; return the Ethernet addresses that it leaves for, outside."""
+        return {frame[:6].hex(":") for frame in self.asked()}
+
+
+@pytest.fixture(scope="module")
+def product(machine: Running, objects: Path) -> None:
+    """Bring the product, and have the kernel count packets of connections."""
+    ship_product(machine, objects)
+    machine.ask("echo 1 >/proc/sys/net/netfilter/nf_conntrack_acct")
+
+
+def neighbour(machine: Running, address: str) -> None:
+    """Have the other end of the tunnel at another Ethernet address."""
+    machine.ask(f"/bin/ip neighbour replace {THERE} lladdr {address} dev up0 nud permanent")
+
+
+def filters(machine: Running) -> str:
+    return machine.ask("for each in v1 up0; do /sbin/tc filter show dev $each ingress; done")
+
+
+@pytest.mark.usefixtures("product")
+def test_the_agent_in_front_of_the_kernels_datapath(
+    switch: KernelSwitch, machine: Running, guest: InGuest
+) -> None:
+    """It learns through the tunnel, does what Open vSwitch does alone, obeys, and leaves no trace."""
+    switch.rules(RULES, THERE)
+    talk = Talk(guest)
+    alone = talk.asked()
+    with guest_agent(machine, guest, *AGENT) as agent:
+        assert machine.ask(f"cat {INVALID_RST}") == "1\n"
+        learned = agent.until(lambda now: now["entries"] == 4, talk.asked)
+        assert (learned["datapath"], learned["samples"]) == ("system@ovs-system", False)
+        others = []
+        agent.until(
+            lambda now: now["packets"] >= learned["packets"] + 20,
+            lambda: others.append(talk.asked()),
+        )
+        assert others == [alone] * len(others)
+        switch.ask(f"ovs-ofctl --strict mod-flows br-int '{RULES[3].replace(':07', ':08')}'")
+        wait_until(lambda: talk.sources() == {"02:00:00:00:00:08"}, LEASE_S, lambda: agent.log)
+        since, sources = agent.status()["packets"], set()
+        agent.until(
+            lambda now: now["packets"] >= since + 20, lambda: sources.update(talk.sources())
+        )
+        assert sources == {"02:00:00:00:00:08"}
+        neighbour(machine, "02:00:00:00:00:77")
+        wait_until(lambda: talk.next_hops() == {"02:00:00:00:00:77"}, LEASE_S, lambda: agent.log)
+        since, hops = agent.status()["packets"], set()
+        agent.until(lambda now: now["packets"] >= since + 20, lambda: hops.update(talk.next_hops()))
+        assert hops == {"02:00:00:00:00:77"}
+        neighbour(machine, THERE_MAC)
+        switch.ask("ovs-appctl dpctl/flush-conntrack")
+        agent.until(lambda now: now["entries"] == 0, lambda: None)
+        switch.rules(RULES, THERE)
+        talk = Talk(guest)
+        agent.until(lambda now: now["entries"] == 4, talk.asked)
+        agent.kill("TERM")
+        assert "Traceback" not in agent.log
+    assert (machine.ask(f"cat {INVALID_RST}"), filters(machine)) == ("0\n", "")
+    before = switch.packets()
+    assert talk.asked() == alone
+    assert switch.packets() >= before + 8
+
+
+@pytest.mark.usefixtures("product")
+def test_a_killed_agent_in_front_of_the_kernels_datapath(
+    switch: KernelSwitch, machine: Running, guest: InGuest
+) -> None:
+    """Its entries end with their leases; the sysctl is as before once somebody says so."""
+    switch.rules(RULES, THERE)
+    talk = Talk(guest)
+    alone = talk.asked()
+    with guest_agent(machine, guest, *AGENT) as agent:
+        agent.until(lambda now: now["entries"] == 4, talk.asked)
+        agent.kill("KILL")
+        time.sleep(LEASE_S)
+        before = switch.packets()
+        assert talk.asked() == alone
+        assert switch.packets() >= before + 8
+        assert machine.ask(f"cat {INVALID_RST}") == "1\n"
+        machine.ask(f"{ENVIRONMENT}; python3.11 -m virtboost flow restore", 120)
+        assert machine.ask(f"cat {INVALID_RST}") == "0\n"
+
+
+@pytest.mark.parametrize("ignored", [0, 1])
+def test_why_a_sysctl_is_turned(
+    switch: KernelSwitch, machine: Running, guest: InGuest, ignored: int
+) -> None:
+    """An RST after 2 GiB that conntrack did not see is invalid, unless it does not hold them so."""
+    switch.rules(RULES, THERE)
+    machine.ask(f"echo {ignored} >{INVALID_RST}")
+    asked, _ = conversation(guest, 4)
+    guest.send("v1e", bytes(segment("R", reply=False, seq=2**31 + 10, ack=0)))
+    passed = guest.carried("v1e", "up1", asked)[97] & 4
+    machine.ask(f"echo 0 >{INVALID_RST}")
+    assert bool(passed) == bool(ignored)

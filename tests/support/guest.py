@@ -19,6 +19,7 @@ SHIPPED = {
     "src": (
         *("virtboost/__init__.py", "virtboost/errors.py", "virtboost/flow/__init__.py"),
         *(f"virtboost/flow/{name}.py" for name in ("abi", "clsact", "dataplane", "needs")),
+        *(f"virtboost/flow/agent/{name}.py" for name in ("__init__", "control")),
     ),
     "tests": tuple(f"support/{name}.py" for name in ("__init__", "prog_run", "in_guest")),
 }
@@ -51,6 +52,9 @@ class InGuest:
     def install(self, made: Encoded) -> None:
         self.ask("install", bytes(made.key).hex(), bytes(made.entry).hex())
 
+    def send(self, device: str, frame: bytes) -> None:
+        self.ask("send", device, frame.hex())
+
     def carried(self, near: str, far: str, frame: bytes) -> bytes:
         return bytes.fromhex(self.ask("carried", near, far, frame.hex()))
 
@@ -64,7 +68,12 @@ def ship(server: Running, objects: Path) -> None:
                 archive.add(ROOT / folder / file, file)
         for file in ("xdp.bpf.o", "tc.bpf.o"):
             archive.add(objects / file, file)
-    script = f"mkdir -p {THERE} && tar -x -C {THERE}"
+    unpack(server, THERE, content)
+
+
+def unpack(server: Running, folder: str, content: io.BytesIO) -> None:
+    """Unpack a tar in a folder of the guest."""
+    script = f"mkdir -p {folder} && tar -x -C {folder}"
     subprocess.run(_ssh(server, script), input=content.getvalue(), check=True, timeout=60)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from support.prog_run import sent
 from virtboost.errors import VirtboostError
 from virtboost.flow.abi import Entry, Key
+from virtboost.flow.agent import control
 from virtboost.flow.dataplane import DataPlane
 
 PATIENCE_S = 20
@@ -75,11 +76,19 @@ class Guest:
     def passes(self) -> dict[int, int]:
         return dict(self.plane.passes())
 
+    def status(self, path: str) -> dict[str, Any]:
+        """Return what the agent says that listens there."""
+        found: dict[str, Any] = json.loads(control.ask(Path(path), "status"))
+        return found
+
     def process(self) -> int:
         return os.getpid()
 
     def index(self, device: str) -> int:
         return socket.if_nametoindex(device)
+
+    def send(self, device: str, frame: str) -> None:
+        self._end(device).send(bytes.fromhex(frame))
 
     def carried(self, near: str, far: str, frame: str) -> str:
         """Send a frame out of one device; return the first of IP that comes in at the other."""
