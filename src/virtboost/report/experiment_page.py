@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from msgspec import Struct
 
-from virtboost import __version__
 from virtboost.prove.result import Decision, Experiment, Noise, Run, Verdict
 from virtboost.prove.spec import NO_CHANGE
 from virtboost.report.experiment import outcome
-from virtboost.report.html import environment, source
+from virtboost.report.html import filled
 from virtboost.report.plot import FIRST, INK, LINE, SECOND, SOFT, style, svg
 from virtboost.report.printable import printable
 
@@ -38,17 +37,12 @@ class Part(Struct, frozen=True, kw_only=True):
 def experiment_page(found: Experiment, *, made_at: datetime) -> str:
     """Return a page on an experiment."""
     with style():
-        return (
-            environment()
-            .get_template("experiment.html")
-            .render(
-                found=found,
-                effects=_effects(found),
-                parts=list(_parts(found)),
-                style=Markup(source("style.css")),  # the product's own file
-                made_at=made_at.strftime("%Y-%m-%d %H:%M %Z"),
-                version=__version__,
-            )
+        return filled(
+            "experiment.html",
+            made_at,
+            found=found,
+            effects=_effects(found),
+            parts=list(_parts(found)),
         )
 
 

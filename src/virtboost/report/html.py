@@ -89,23 +89,38 @@ def hosts_page(
     """
     by_id = {item.id: item for item in items}
     script = source("script.js")
+    return filled(
+        "page.html",
+        made_at,
+        pages=[_host_page(f"h{n}", *pair, by_id) for n, pair in enumerate(checked)],
+        failed=failed,
+        severities=SEVERITIES,
+        script=Markup(script),
+        script_hash=_hash(script),
+    )
+
+
+def filled(template: str, made_at: datetime, **values: object) -> str:
+    """Return a page: a template that extends ``document.html``, with what is its own.
+
+    Args:
+        template: Its name.
+        made_at: When, with a time zone.
+        values: What only this template uses.
+    """
     return (
-        environment()
-        .get_template("page.html")
+        _environment()
+        .get_template(template)
         .render(
-            pages=[_host_page(f"h{n}", *pair, by_id) for n, pair in enumerate(checked)],
-            failed=failed,
-            severities=SEVERITIES,
-            style=Markup(source("style.css")),
-            script=Markup(script),
-            script_hash=_hash(script),
+            style=Markup(source("style.css")),  # the product's own file
             made_at=f"{made_at:%Y-%m-%d %H:%M %Z}",
             version=__version__,
+            **values,
         )
     )
 
 
-def environment() -> Environment:
+def _environment() -> Environment:
     """Return what fills templates: nothing unprintable comes through, and nothing unescaped."""
     made = Environment(
         loader=PackageLoader("virtboost.report"),

@@ -10,7 +10,6 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from msgspec import Struct
 
-from virtboost import __version__
 from virtboost.net.quantity import amount
 from virtboost.net.simulate.outcome import (
     COUNTS,
@@ -21,7 +20,7 @@ from virtboost.net.simulate.outcome import (
     Simulation,
     Study,
 )
-from virtboost.report.html import environment, source
+from virtboost.report.html import filled
 from virtboost.report.net_simulation import HEADS, QUANTILES, merged, seconds, unit
 from virtboost.report.plot import FIRST, SECOND, SOFT, style, svg
 
@@ -53,19 +52,14 @@ def simulation_page(study: Study, *, made_at: datetime) -> str:
     """Return a page on simulations."""
     sizes = [list(group) for _, group in groupby(study.runs, key=lambda run: run.nodes)]
     with style():
-        return (
-            environment()
-            .get_template("net_simulation.html")
-            .render(
-                study=study,
-                sizes=[runs[0] for runs in sizes],
-                seeds=len(sizes[0]),
-                sections=list(_sections(sizes)),
-                quantiles=QUANTILES,
-                style=Markup(source("style.css")),  # the product's own file
-                made_at=made_at.strftime("%Y-%m-%d %H:%M %Z"),
-                version=__version__,
-            )
+        return filled(
+            "net_simulation.html",
+            made_at,
+            study=study,
+            sizes=[runs[0] for runs in sizes],
+            seeds=len(sizes[0]),
+            sections=list(_sections(sizes)),
+            quantiles=QUANTILES,
         )
 
 
