@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
 from itertools import chain, islice
 from typing import Literal
@@ -126,8 +126,8 @@ def scene(
     if reflector == "frr" and layout.detection.by == "bfd" and {"cut", "freeze"} & {*faults}:
         raise InputError("--reflectors frr: bgpd runs alone, and the planned BFD needs FRR's bfdd")
     if chosen.name == TO_SWITCHES:
-        return _racks(layout, network.node_count, layout.detection, faults)
-    return _scene(layout, network.node_count, layout.detection, faults, reflector)
+        return _racks(layout, network.node_count, faults)
+    return _by_bgp(layout, network.node_count, faults, reflector)
 
 
 def runnable(network: Network, name: str | None, designs: tuple[str, ...] = RUNNABLE) -> Design:
@@ -176,15 +176,12 @@ def smaller(network: Network, nodes: int) -> Network:
 def _scene(
     layout: Layout,
     described: int,
-    detection: Detection,
     faults: tuple[Fault, ...],
-    reflector: Software,
+    speakers: Iterable[Speaker],
+    expected: dict[str, Figure],
 ) -> Scene:
-    wanted, addresses = reflectors_wanted(layout), _addresses(layout)
-    named = structs.replace(layout.network.addresses, reflectors=addresses[:wanted])
-    layout = structs.replace(layout, network=structs.replace(layout.network, addresses=named))
-    found = reflectors(layout)
-    restart = layout.design.forms["restart"](layout.scale)
+    """Return a scene in the network of nodes that is described."""
+    detection = layout.detection
     return Scene(
         design=layout.design.name,
         described_nodes=described,
@@ -192,35 +189,42 @@ def _scene(
         pod_mtu=layout.mtu.pod_bytes,
         prefix=layout.network.addresses.node_network().prefixlen,
         pools=layout.network.addresses.pods,
-        speakers=(
-            *(_reflector(layout, own, reflector) for own in found),
-            *_nodes(layout, addresses[wanted:], found),
-        ),
-        expected=_expected(layout, wanted, reflector),
-        noticed=detection.blackhole,
-        restart_loss=NOTHING if detection.graceful_restart else restart,
+        speakers=tuple(speakers),
+        expected=expected,
+        noticed=None if detection is None else detection.blackhole,
+        restart_loss=_restart_loss(layout),
         faults=faults,
     )
 
 
-def _racks(
-    layout: Layout, described: int, detection: Detection, faults: tuple[Fault, ...]
+def _restart_loss(layout: Layout) -> Figure:
+    """Return what a restart costs; nothing, where the kernel goes on by routes that stay."""
+    detection = layout.detection
+    stays = layout.design.plane == "calico" if detection is None else detection.graceful_restart
+    return NOTHING if stays else layout.design.forms["restart"](layout.scale)
+
+
+def _by_bgp(
+    layout: Layout, described: int, faults: tuple[Fault, ...], reflector: Software
 ) -> Scene:
-    """Return a scene of racks with switches, and a fabric between them."""
-    restart = layout.design.forms["restart"](layout.scale)
-    return Scene(
-        design=layout.design.name,
-        described_nodes=described,
-        mtu=layout.network.mtu,
-        pod_mtu=layout.mtu.pod_bytes,
-        prefix=fabric.prefix(layout),
-        pools=layout.network.addresses.pods,
-        speakers=tuple(fabric.speakers(layout, _blocks(layout.network))),
-        expected=_expected(layout, 0, "bird") | fabric.expected(layout),
-        noticed=detection.blackhole,
-        restart_loss=NOTHING if detection.graceful_restart else restart,
-        faults=faults,
+    """Return a scene of a mesh, or of reflectors and their clients."""
+    wanted, addresses = reflectors_wanted(layout), _addresses(layout)
+    named = structs.replace(layout.network.addresses, reflectors=addresses[:wanted])
+    layout = structs.replace(layout, network=structs.replace(layout.network, addresses=named))
+    found = reflectors(layout)
+    speakers = (
+        *(_reflector(layout, own, reflector) for own in found),
+        *_nodes(layout, addresses[wanted:], found),
     )
+    return _scene(layout, described, faults, speakers, _expected(layout, wanted, reflector))
+
+
+def _racks(layout: Layout, described: int, faults: tuple[Fault, ...]) -> Scene:
+    """Return a scene of racks with switches, and a fabric between them."""
+    speakers = fabric.speakers(layout, _blocks(layout.network))
+    expected = _expected(layout, 0, "bird") | fabric.expected(layout)
+    found = _scene(layout, described, faults, speakers, expected)
+    return structs.replace(found, prefix=fabric.prefix(layout))
 
 
 def _addresses(layout: Layout) -> tuple[str, ...]:
@@ -232,32 +236,18 @@ def _addresses(layout: Layout) -> tuple[str, ...]:
 def _overlay(layout: Layout, described: int, faults: tuple[Fault, ...]) -> Scene:
     """Return a scene of tunnels; that a node is dead is told by none to another."""
     addresses = _addresses(layout)
-    loss, central = layout.design.forms["restart"](layout.scale), ""
     if layout.design.plane == "calico":
-        speakers = vxlan.speakers(layout, addresses, _blocks(layout.network))
-        expected, loss = vxlan.expected(layout), NOTHING
-    else:
-        _require_subnets(layout)
-        macs = [node_mac(place) for place in range(layout.scale.nodes)]
-        sites = flows.sites(layout, addresses, macs)
-        kind = chassis if layout.design.plane == "ovn" else flows
-        speakers, expected = kind.speakers(layout, sites), kind.expected(layout)
-        if kind is chassis:
-            central = chassis.central(layout, sites)
-    return Scene(
-        design=layout.design.name,
-        described_nodes=described,
-        mtu=layout.network.mtu,
-        pod_mtu=layout.mtu.pod_bytes,
-        prefix=layout.network.addresses.node_network().prefixlen,
-        pools=layout.network.addresses.pods,
-        speakers=tuple(speakers),
-        expected=expected,
-        noticed=None,
-        restart_loss=loss,
-        central=central,
-        faults=faults,
-    )
+        carried = vxlan.speakers(layout, addresses, _blocks(layout.network))
+        return _scene(layout, described, faults, carried, vxlan.expected(layout))
+    _require_subnets(layout)
+    macs = [node_mac(place) for place in range(layout.scale.nodes)]
+    sites = flows.sites(layout, addresses, macs)
+    kind = chassis if layout.design.plane == "ovn" else flows
+    speakers, expected = kind.speakers(layout, sites), kind.expected(layout)
+    found = _scene(layout, described, faults, speakers, expected)
+    if kind is chassis:
+        return structs.replace(found, central=chassis.central(layout, sites))
+    return found
 
 
 def _require_subnets(layout: Layout) -> None:
