@@ -6,6 +6,7 @@ import http.client
 import re
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from virtboost.net.emulate import felix
 from virtboost.net.emulate.daemon import DaemonError, Process
@@ -23,6 +24,13 @@ SETTLED_S = 0.5
 URL = f"http://{DATASTORE}:{felix.PORT}"
 
 
+def begin(folder: Path, url: str) -> Process:
+    """Start a member for clients at a URL, with its data in a folder."""
+    argv = (PROGRAM, "--data-dir", "data", "--logger", "zap", "--log-level", "error",
+            "--listen-client-urls", url, "--advertise-client-urls", url)  # fmt: skip
+    return Process(argv, folder, environment={"ETCD_UNSUPPORTED_ARCH": "arm64"})
+
+
 class Etcd:
     """An etcd on the bridge of the nodes, with its data in memory."""
 
@@ -34,9 +42,7 @@ class Etcd:
         """
         folder = RUN / "etcd"
         folder.mkdir()
-        argv = (PROGRAM, "--data-dir", "data", "--logger", "zap", "--log-level", "error",
-                "--listen-client-urls", URL, "--advertise-client-urls", URL)  # fmt: skip
-        self._process = Process(argv, folder, environment={"ETCD_UNSUPPORTED_ARCH": "arm64"})
+        self._process = begin(folder, URL)
         self._connection = http.client.HTTPConnection(DATASTORE, felix.PORT, timeout=UP_S)
         self._process.until(self._answers, UP_S)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import socket
 from collections.abc import Mapping, Sequence
 
+from virtboost.errors import Unreachable
 from virtboost.net.emulate.daemon import Daemon, DaemonError, Process, shown
 from virtboost.net.emulate.flows import AWAIT_DATABASE
+from virtboost.transport.unixctl import Unixctl
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
@@ -76,23 +76,13 @@ class Switch(Daemon):
         self._meet()
 
     def _meet(self) -> None:
-        """Tell of the other nodes' MAC addresses, as ``tnl/neigh/set`` of ovs-appctl, all at once.
-
-        Source: JSON-RPC as of RFC 7047, 4.1; ``lib/unixctl.c``.
-        """
-        asked = [
-            {"id": number, "method": "tnl/neigh/set", "params": ["br-phy", *each]}
-            for number, each in enumerate(self.fabric)
-        ]
-        told = b""
-        with socket.socket(socket.AF_UNIX) as control:
-            control.settimeout(CLIENT_S)
-            control.connect(str(self.folder / f"ovs-vswitchd.{self.running().pid}.ctl"))
-            control.sendall("".join(map(json.dumps, asked)).encode())
-            while told.count(b'"id"') < len(asked):
-                told += control.recv(1 << 16) or b'"id"' * len(asked)
-        if told.count(b'"error":null') < len(asked):
-            raise DaemonError(f"{self.title} of {self.speaker.address}: {told.decode()}")
+        """Tell of the other nodes' MAC addresses."""
+        try:
+            with Unixctl(self.folder / f"ovs-vswitchd.{self.running().pid}.ctl") as control:
+                for address, mac in self.fabric:
+                    control.ask("tnl/neigh/set", "br-phy", address, mac)
+        except Unreachable as error:
+            raise DaemonError(f"{self.title} of {self.speaker.address}: {error}") from None
 
     def established(self) -> int:
         """Return how many rules it has; 0: its controller is not done."""

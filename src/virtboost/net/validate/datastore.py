@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from virtboost.net.emulate.daemon import DaemonError, Process, shown
+from virtboost.net.emulate.etcd import PROGRAM, begin
+from virtboost.net.emulate.felix import PORT, coded
 from virtboost.net.validate.rung import WatchRun, WatchRung
 
-PROGRAMS = ("etcd",)
+PROGRAMS = (PROGRAM,)
 
-HOST, PORT = "127.0.0.1", 2379
+HOST = "127.0.0.1"
 
 PREFIX = "/pods/"
 
@@ -33,17 +34,7 @@ def climb(rung: WatchRung, folder: Path) -> WatchRun:
         DaemonError: etcd ended, or did not tell all.
     """
     shown("ip", "link", "set", "lo", "up")
-    own = f"http://{HOST}:{PORT}"
-    options = (
-        "--data-dir",
-        str(folder / "data"),
-        "--listen-client-urls",
-        own,
-        "--advertise-client-urls",
-        own,
-    )
-    quiet = ("--listen-peer-urls", f"http://{HOST}:{PORT + 1}", "--log-level", "error")
-    etcd = Process(("etcd", *options, *quiet), folder)
+    etcd = begin(folder, f"http://{HOST}:{PORT}")
     return asyncio.run(_climb(rung, etcd))
 
 
@@ -68,7 +59,7 @@ async def _answering(etcd: Process) -> None:
         except OSError:
             await asyncio.sleep(0.1)
             continue
-        good = await _one(reader, writer, "kv/put", {"key": _text("ready"), "value": ""})
+        good = await _one(reader, writer, "kv/put", {"key": coded("ready"), "value": ""})
         writer.close()
         if good:
             return
@@ -82,7 +73,7 @@ async def _watch() -> Ends:
     """Return a connection that tells of changes."""
     reader, writer = await asyncio.open_connection(HOST, PORT, limit=LINE_BYTES)
     last = PREFIX[:-1] + chr(ord(PREFIX[-1]) + 1)
-    _ask(writer, "watch", {"create_request": {"key": _text(PREFIX), "range_end": _text(last)}})
+    _ask(writer, "watch", {"create_request": {"key": coded(PREFIX), "range_end": coded(last)}})
     while b'"created":true' not in await _line(reader):
         pass
     return reader, writer
@@ -92,7 +83,7 @@ async def _put(events: int, watches: Sequence[asyncio.StreamReader]) -> None:
     """Put keys, each once all were told of the one before: etcd gives none two at a time."""
     reader, writer = await asyncio.open_connection(HOST, PORT)
     for place in range(events):
-        pair = {"key": _text(f"{PREFIX}{place}"), "value": _text("x" * VALUE_BYTES)}
+        pair = {"key": coded(f"{PREFIX}{place}"), "value": coded("x" * VALUE_BYTES)}
         if not await _one(reader, writer, "kv/put", pair):
             raise DaemonError("etcd: does not take a key")
         await asyncio.gather(*map(_told, watches))
@@ -129,7 +120,3 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
     if not line:
         raise DaemonError("etcd: closed a watcher's connection")
     return line
-
-
-def _text(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()

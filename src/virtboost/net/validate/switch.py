@@ -10,11 +10,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from virtboost.net.emulate.daemon import DaemonError, Process, shown
+from virtboost.net.emulate.switch import SCHEMA
 from virtboost.net.validate.rung import PODS, RuleRun, RuleRung
 
 PROGRAMS = ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl")
-
-SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
 PATIENCE_S = 30
 
