@@ -7,5 +7,6 @@ else
     make_folder "$directory"
     set -- "--directory=$folder" "--size=$size"
 fi
-run fio --name=virtboost "--rw=$rw" "--bs=$bs" "--iodepth=$iodepth" "--direct=$direct" \
+# As one process: a job of its own, killed at its start, would wait for the other for ever.
+run fio --thread --name=virtboost "--rw=$rw" "--bs=$bs" "--iodepth=$iodepth" "--direct=$direct" \
     "--ioengine=$ioengine" "--runtime=$seconds" --time_based --output-format=json "$@"
