@@ -19,6 +19,9 @@ AGAIN = 'until "$@"; do sleep 0.1; done'
 """Debian's ovn-controller 23.03.1 crashes in one of a hundred starts.  OVS's own monitor would wait
 for 10 s, which would be taken for the network's."""
 
+AWAIT_DATABASE = "until ovn-nbctl init 2>/dev/null; do sleep 0.02; done"
+"""ovn-nbctl fails where nobody listens yet."""
+
 PORT = 6642
 """Of the southbound database, as it is emitted."""
 
@@ -30,7 +33,7 @@ class Central:
         """Start all; nothing is waited for."""
         self._folder = RUN / "central"
         self._folder.mkdir()
-        (self._folder / "script").write_text(script)
+        (self._folder / "script").write_text(f"{AWAIT_DATABASE}\n{script}")
         self._environment = {
             "OVN_RUNDIR": str(self._folder),
             "OVS_RUNDIR": str(self._folder),
