@@ -18,6 +18,8 @@ from virtboost.net.law import PAGE
 from virtboost.net.simulate.cost import MACHINE
 from virtboost.net.validate import conduct, machine
 from virtboost.net.validate.rung import (
+    LogicalRun,
+    LogicalRung,
     Role,
     RuleRun,
     RuleRung,
@@ -140,6 +142,15 @@ def test_a_bird_with_synthetic_peers(role: Role, sent: int, installed: int) -> N
     law = PAGE.bird_memory(60, 120, 60)
     assert law.low <= found.memory_bytes <= (law.high or 0)
     assert 0 < found.up_s <= found.done_s < 60
+
+
+def test_databases_of_ovn() -> None:
+    """Eight switches of five ports: 122 + 33 x 8 + 4 x 40 rows; 86 + 165 x 8 + 4 x 40 + 5 x 5 rules."""
+    need("ethtool", "ovn-controller", "ovn-northd", "ovs-vswitchd")
+    found = climbed(LogicalRung(nodes=8, ports=5))
+    assert isinstance(found, LogicalRun)
+    assert (found.rows, found.rules) == (546, 1_591)
+    assert found.cpu_s > 0 and 0 < found.seconds < 60
 
 
 def test_rules_of_an_open_vswitch() -> None:

@@ -37,7 +37,7 @@ def validate(
         typer.Option(
             "--ladder",
             help="Try single daemons under loads of much larger networks too: BIRD with 2,000 "
-            "peers, Open vSwitch with 200,000 rules, etcd with 500 watchers.",
+            "peers, Open vSwitch with 200,000 rules, etcd with 500 watchers, OVN with 100 nodes.",
         ),
     ] = False,
     output: Annotated[

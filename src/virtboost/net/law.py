@@ -142,6 +142,7 @@ class Laws(Struct, frozen=True, kw_only=True):
     watch_cpu: Figure = WATCH_CPU
     rule_bytes: Figure = RULE_BYTES
     rule_s: Figure = RULE_S
+    northd_row_cpu: Figure = NORTHD_ROW_CPU
 
     def bird_memory(self, peers: float, paths: float, origins: float) -> Figure:
         """Return the bytes of a BIRD's own memory, of a node or a reflector.

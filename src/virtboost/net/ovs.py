@@ -23,28 +23,34 @@ ZONE_NODES = 1
 REMOTE_ZONE_FLOWS = 165
 """Rules that another switch costs in the same zone (``ovn-fit``): at most that many in another."""
 
+JOIN_ROWS, JOIN_RULES = 32, 160
+"""Of a switch that joins the router to gateways, or to other zones: networks of ``ovn-fit`` had
+one, and those of ``ovn-ladder`` have none, and as much less."""
 
-def ovn_rows(nodes: int, ports: int, services: int) -> Figure:
+
+def ovn_rows(nodes: int, ports: int, services: int, joins: int = 0) -> Figure:
     """Return the rows of logical flows of a southbound database.
 
     Args:
         nodes: Switches in it, one a node.
         ports: Pods on each.
         services: Load balancers on every switch.
+        joins: Switches that join the router to what is elsewhere.
     """
-    rows = 154 + 33 * nodes + 4 * nodes * ports + (2 * services + 38 if services else 0)
-    return _counted(rows, nodes, ports)
+    rows = 122 + 33 * nodes + 4 * nodes * ports + JOIN_ROWS * joins
+    return _counted(rows + (2 * services + 38 if services else 0), nodes, ports)
 
 
-def ovn_rules(nodes: int, ports: int, services: int, endpoints: int) -> Figure:
+def ovn_rules(nodes: int, ports: int, services: int, endpoints: int, joins: int = 0) -> Figure:
     """Return the OpenFlow rules of one chassis, all nodes of ``nodes`` in its zone."""
     balanced = 2 * services * nodes + services * (endpoints + 1) + 47 * nodes if services else 0
-    return _counted(246 + 165 * nodes + 4 * nodes * ports + 5 * ports + balanced, nodes, ports)
+    rules = 86 + 165 * nodes + 4 * nodes * ports + 5 * ports + JOIN_RULES * joins
+    return _counted(rules + balanced, nodes, ports)
 
 
 def _counted(count: float, nodes: int, ports: int) -> Figure:
     reach = max(nodes / law.OVN_SWITCHES, nodes * ports / law.OVN_PORTS)
-    return measured(count, count, count, "ovn-fit").stretched(reach)
+    return measured(count, count, count, "ovn-fit", "ovn-ladder").stretched(reach)
 
 
 def _bracketed(low: float, high: float) -> Figure:
@@ -66,7 +72,7 @@ def _central_rules(scale: Scale) -> Figure:
 
 
 def _zone_rules(scale: Scale) -> Figure:
-    own = ovn_rules(ZONE_NODES, scale.pods_per_node, scale.services, scale.endpoints)
+    own = ovn_rules(ZONE_NODES, scale.pods_per_node, scale.services, scale.endpoints, joins=1)
     remote = scale.nodes - ZONE_NODES
     return own + _bracketed(remote, REMOTE_ZONE_FLOWS * remote)
 
@@ -76,7 +82,7 @@ def _central_rows(scale: Scale) -> Figure:
 
 
 def _zone_rows(scale: Scale) -> Figure:
-    own = ovn_rows(ZONE_NODES, scale.pods_per_node, scale.services)
+    own = ovn_rows(ZONE_NODES, scale.pods_per_node, scale.services, joins=1)
     remote = scale.nodes - ZONE_NODES
     return own + _bracketed(remote, 33 * remote)
 
@@ -92,8 +98,8 @@ def _installed(rules: Figure, scale: Scale) -> Figure:
     return seconds.without_end()
 
 
-def _northd(rows: Figure) -> Figure:
-    return rows.times(law.NORTHD_ROW_CPU).stretched(rows.value / law.NORTHD_ROWS)
+def _northd(rows: Figure, scale: Scale) -> Figure:
+    return rows.times(scale.laws.northd_row_cpu).stretched(rows.value / law.NORTHD_ROWS)
 
 
 def _megaflows(scale: Scale) -> Figure:
@@ -133,7 +139,7 @@ CENTRAL = COMMON | {
         _vswitchd(_central_rules(s), s) + _central_rules(s).times(law.CONTROLLER_BYTES) + OVN_IDLE
     ),
     "central_memory": lambda s: _central_rows(s).times(law.ROW_BYTES).without_end(),
-    "central_cpu": lambda s: _northd(_central_rows(s)),
+    "central_cpu": lambda s: _northd(_central_rows(s), s),
     "restart": lambda s: _installed(_central_rules(s), s),
     "stream": lambda _: published(11.1, "infrabuilder"),
 }
@@ -147,7 +153,7 @@ ZONES = CENTRAL | {
         _vswitchd(_zone_rules(s), s) + _zone_rules(s).times(law.CONTROLLER_BYTES) + OVN_IDLE
     ),
     "central_memory": lambda _: NOTHING,
-    "central_cpu": lambda s: _northd(_zone_rows(s)).without_end(),
+    "central_cpu": lambda s: _northd(_zone_rows(s), s).without_end(),
     "restart": lambda s: _installed(_zone_rules(s), s),
 }
 

@@ -19,6 +19,8 @@ SOURCES = {
     "ovs-rules": f"Open vSwitch 3.1.0, bundles of 10,000 to 200,000 rules; {_VM}",
     "ovs-upcall": f"Open vSwitch 3.1.0, userspace datapath, one thread; {_VM}",
     "ovn-fit": f"OVN 23.03.1, 10 to 100 switches of 10 to 40 ports, exact at held-out sizes; {_VM}",
+    "ovn-ladder": "net validate --ladder: OVN 23.03.1, 10 to 100 switches of 10 to 40 ports, none "
+    f"for gateways; {_VM}",
     "ovn-northd": f"OVN 23.03.1, 900 to 11,000 rows of logical flows; {_VM}",
     "etcd-watch": f"etcd 3.4.23 through its JSON gateway, 50 to 500 watchers; {_VM}",
     "antrea-pipeline": "Antrea v1.15, docs/design/ovs-pipeline.md: flows by table",

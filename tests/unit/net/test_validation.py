@@ -27,6 +27,8 @@ from virtboost.net.validate.order import Order, order, timers
 from virtboost.net.validate.predict import Question, lateness, noticed
 from virtboost.net.validate.result import Validation
 from virtboost.net.validate.rung import (
+    LogicalRun,
+    LogicalRung,
     RuleRun,
     RuleRung,
     SpeakerRun,
@@ -133,6 +135,18 @@ def test_rules_and_watchers_by_hand() -> None:
     assert explained(
         work.watch_time([watch])[0], {"put_s": 2e-4, "watch_s": 1e-4}
     ) == pytest.approx(0.11)
+
+
+def test_what_northd_takes_is_for_its_rows() -> None:
+    """Eleven thousand rows in 0.275 s are 25 us each; two sizes that say so are believed."""
+    runs = [
+        LogicalRun(
+            rung=LogicalRung(nodes=100, ports=20), rows=rows, rules=1, seconds=1, cpu_s=cpu_s
+        )
+        for rows, cpu_s in ((11_000, 0.275), (1_000, 0.025))
+    ]
+    costs = calibrated(Data(emulations=[], blocks=1, climbed=runs), Costs(), lambda *_: {})
+    assert costs.northd_row_s == pytest.approx(25e-6, rel=0.01)
 
 
 def test_an_error_is_of_the_median_that_was_measured() -> None:
@@ -289,7 +303,7 @@ def test_sizes_are_in_order() -> None:
 HERE = Machine(cpu="a CPU", cpus=2, architecture="x86_64", system="Debian", kernel="6.1", bird="2.0.12")  # fmt: skip
 
 MADE = Calibration(
-    machine=HERE, made_at="2026-01-01T00:00:00+00:00", nodes=80, peers=500, watchers=0, rules=0, memory_error=0.03,
+    machine=HERE, made_at="2026-01-01T00:00:00+00:00", nodes=80, peers=500, watchers=0, rules=0, rows=0, memory_error=0.03,
     cpu_error=0.2, costs=Costs(memory_bytes=1e6, peer_bytes=2e4, path_bytes=100, origin_bytes=400, send_s=1e-6, message_s=2e-6,
     receive_s=3e-6, install_s=10e-6, session_s=1e-4, session_knee=500, session_power=2),
 )  # fmt: skip
@@ -308,9 +322,10 @@ def test_a_calibration_takes_the_place_of_laws() -> None:
     assert laws.session_cpu(1_000).value == pytest.approx(0.4)
     assert laws.session_cpu(1_000).tag == "extrapolated"
     assert (laws.watch_cpu, laws.rule_bytes) == (PAGE.watch_cpu, PAGE.rule_bytes)
-    climbed = structs.replace(MADE, watchers=500, rules=200_000).laws
+    climbed = structs.replace(MADE, watchers=500, rules=200_000, rows=11_000).laws
     assert climbed.watch_cpu.value == MADE.costs.watch_s
     assert climbed.rule_bytes.sources == ("calibration",)
+    assert climbed.northd_row_cpu.value == MADE.costs.northd_row_s
 
 
 def test_a_calibration_is_kept_for_this_machine_only(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from virtboost.net.emit import ovn
 from virtboost.net.emit.layout import Layout
 from virtboost.net.emulate import flows
 from virtboost.net.emulate.flows import AWAIT_DATABASE, Site, ends, pod_mac, underlay
-from virtboost.net.emulate.speaker import DATASTORE, Speaker, node_mac
+from virtboost.net.emulate.speaker import BRIDGE_MAC, DATASTORE, Speaker
 from virtboost.net.figure import Figure, exact
 
 SWITCHES_A_CALL = 20
@@ -21,12 +21,6 @@ AWAIT_PORTS = "until test -e ports; do sleep 0.02; done"
 
 CAUGHT_UP = 1
 """Number of the northbound database's state with all pods in it: the first that is waited for."""
-
-JOIN_ROWS, JOIN_RULES = 32, 160
-"""Rows of logical flows, and rules of a node, of a switch that joins gateways to the router.
-
-The networks of ``ovn-fit`` had one; what is emitted has no gateways, and none.
-"""
 
 
 def speakers(layout: Layout, sites: Sequence[Site]) -> Iterator[Speaker]:
@@ -49,36 +43,33 @@ def name(place: int) -> str:
 
 def central(layout: Layout, sites: Sequence[Site]) -> str:
     """Return the script that makes switches, as emitted, and pods, and waits for all of these."""
-    lines = [ovn.northbound(layout)]
+    made: list[str] = []
+    awaited: list[str] = []
+    numbered = list(enumerate(sites))
     for first in range(0, len(sites), SWITCHES_A_CALL):
-        batch = sites[first : first + SWITCHES_A_CALL]
-        calls = [
-            call
-            for place, own in enumerate(batch, first)
+        pods = [
+            (place, number, address)
+            for place, own in numbered[first : first + SWITCHES_A_CALL]
             for number, address in enumerate(own.pods(layout.scale.pods_per_node))
-            for call in _pod(place, number, address)
         ]
-        lines.append(_transaction(calls))
-    for place, _ in enumerate(sites):
-        ports = [_port(place, number) for number in range(layout.scale.pods_per_node)]
-        waits = [f"wait-until Logical_Switch_Port {port} up=true" for port in ports]
-        lines.append(_transaction(waits))
-    lines.append("ovn-nbctl --wait=sb sync")
+        made.append(_transaction([call for pod in pods for call in _pod(*pod)]))
+        awaited.append(_transaction([_up(place, number) for place, number, _ in pods]))
+    lines = (ovn.northbound(layout), *made, *awaited, "ovn-nbctl --wait=sb sync")
     return "\n".join(lines) + "\n"
 
 
 def expected(layout: Layout) -> dict[str, Figure]:
-    """Return the closed forms at this size, without the switch that joins gateways.
+    """Return the closed forms at this size.
 
     Over VXLAN, each tunnel has a rule more than over Geneve (seen at 4 and 7 nodes, OVN 23.03.1).
     """
     forms, scale = layout.design.forms, layout.scale
-    rules = forms["openflow_rules"](scale).value - JOIN_RULES
+    rules = forms["openflow_rules"](scale).value
     if layout.network.fabric.tunnel == "vxlan":
         rules += scale.nodes - 1
     return {
         "tunnels_per_node": forms["tunnels_per_node"](scale),
-        "logical_flows": exact(forms["logical_flows"](scale).value - JOIN_ROWS),
+        "logical_flows": exact(forms["logical_flows"](scale).value),
         "openflow_rules": exact(rules),
         "megaflows": exact(flows.FLOWS_A_PEER * (scale.nodes - 1)),
         "switch_memory": law.switch_memory(rules),
@@ -91,7 +82,6 @@ def _join(layout: Layout, place: int, own: Site) -> str:
 
     It ends when ovn-controller has every pod's rules in the switch.
     """
-    hub = node_mac(layout.scale.nodes)
     lines = [
         AWAIT_DATABASE,
         ovn.node(layout),
@@ -99,7 +89,7 @@ def _join(layout: Layout, place: int, own: Site) -> str:
         *underlay(layout, own),
         "ethtool -K br-phy tx off >/dev/null",
         f"ip route replace {DATASTORE} dev br-phy",
-        f"ip neigh replace {DATASTORE} lladdr {hub} dev br-phy nud permanent",
+        f"ip neigh replace {DATASTORE} lladdr {BRIDGE_MAC} dev br-phy nud permanent",
         "ovs-vsctl --may-exist add-br br-int \\",
         "    -- set Bridge br-int datapath_type=netdev fail_mode=secure \\",
         " \\\n".join(_ports(layout, place)),
@@ -116,16 +106,21 @@ def _ports(layout: Layout, place: int) -> Iterator[str]:
         device, kind = (f"e{number}", "system") if number < real else (f"d{number}", "dummy")
         yield (
             f"    -- --may-exist add-port br-int {device} -- set Interface {device} "
-            f"type={kind} external_ids:iface-id={_port(place, number)}"
+            f"type={kind} external_ids:iface-id={port(place, number)}"
         )
 
 
 def _pod(place: int, number: int, address: IPv4Address) -> Iterator[str]:
-    yield f"lsp-add {name(place)} {_port(place, number)}"
-    yield f'lsp-set-addresses {_port(place, number)} "{pod_mac(address)} {address}"'
+    yield f"lsp-add {name(place)} {port(place, number)}"
+    yield f'lsp-set-addresses {port(place, number)} "{pod_mac(address)} {address}"'
 
 
-def _port(place: int, number: int) -> str:
+def _up(place: int, number: int) -> str:
+    return f"wait-until Logical_Switch_Port {port(place, number)} up=true"
+
+
+def port(place: int, number: int) -> str:
+    """Return the name of a pod's port of a node's switch."""
     return f"{name(place)}-pod-{number}"
 
 

@@ -39,11 +39,10 @@ class Central:
             "OVS_RUNDIR": str(self._folder),
             "OVS_CTL_TIMEOUT": f"{CLIENT_S}",
         }
-        self.daemons = [
-            self._database("nb"),
-            self._database("sb", f"--remote=ptcp:{PORT}:{DATASTORE}"),
-            Process(("ovn-northd", *QUIET), self._folder, environment=self._environment),
-        ]
+        argv = ("ovn-northd", *QUIET)
+        self.northd = Process(argv, self._folder, environment=self._environment)
+        southbound = self._database("sb", f"--remote=ptcp:{PORT}:{DATASTORE}")
+        self.daemons = [self._database("nb"), southbound, self.northd]
         title = "what fills OVN's databases"
         self._script = Process(("sh", "script"), self._folder, title, self._environment)
 
@@ -60,7 +59,15 @@ class Central:
     def rows(self) -> int:
         """Return how many logical flows there are."""
         asked = ("ovn-sbctl", "--bare", "--columns=priority", "list", "Logical_Flow")
-        return len(shown(*asked, **self._environment).split())
+        return len(self.ask(*asked).split())
+
+    def ask(self, *argv: str) -> str:
+        """Return what a client of the databases prints.
+
+        Raises:
+            DaemonError: It fails.
+        """
+        return shown(*argv, **self._environment)
 
     def _database(self, which: str, *remotes: str) -> Process:
         schema = f"{SCHEMAS}/ovn-{which}.ovsschema"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from virtboost.net.emulate.scene import Scene
 from virtboost.net.emulate.speaker import (
+    BRIDGE_MAC,
     DATASTORE,
     GATEWAY_MAC,
     POD_GATEWAY,
@@ -150,7 +151,7 @@ def _hub(scene: Scene, segment: int) -> Iterator[str]:
     """Yield a bridge, and the links of speakers that are on it."""
     bridge = f"br{segment}"
     yield "link set lo up"
-    yield f"link add {bridge} address {node_mac(len(scene.speakers))} type bridge mcast_snooping 0"
+    yield f"link add {bridge} address {BRIDGE_MAC} type bridge mcast_snooping 0"
     yield f"link set {bridge} up"
     for place, speaker in enumerate(scene.speakers):
         if speaker.segment == segment:
@@ -207,9 +208,8 @@ def _node(scene: Scene, place: int, own: Speaker) -> Iterator[str]:
             yield f"route add {end.address} dev e{number} table {POD_TABLE}"
             yield f"neigh add {end.address} lladdr {end.mac} dev e{number} nud permanent"
     if own.daemon == "felix":
-        hub = node_mac(len(scene.speakers))
         yield f"route add {DATASTORE} dev eth0"
-        yield f"neigh add {DATASTORE} lladdr {hub} dev eth0 nud permanent"
+        yield f"neigh add {DATASTORE} lladdr {BRIDGE_MAC} dev eth0 nud permanent"
 
 
 def _routed(scene: Scene, place: int, own: Speaker) -> Iterator[str]:

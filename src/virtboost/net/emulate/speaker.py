@@ -17,6 +17,9 @@ POD_GATEWAY, GATEWAY_MAC = "169.254.1.1", "ee:ee:ee:ee:ee:ee"
 DATASTORE = "169.254.0.1"
 """Address of a cluster's datastore, on the bridge that all nodes are on."""
 
+BRIDGE_MAC = "02:00:00:03:00:00"
+"""Of the bridges that nodes are on."""
+
 
 class End(Struct, frozen=True, kw_only=True):
     """A container's end: a namespace with a link to its node."""

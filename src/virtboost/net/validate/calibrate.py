@@ -53,6 +53,7 @@ def calibrated(data: Data, belief: Costs, shares: Shares) -> Costs:
     )
     found = _with(found, ("rule_s",), work.rule_time(data.climbed))
     found = _with(found, ("rule_bytes",), work.rule_memory(data.climbed))
+    found = _with(found, ("northd_row_s",), work.northd_time(data.climbed))
     return _watch(found, work.watch_time(data.climbed))
 
 

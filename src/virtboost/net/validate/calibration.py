@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from virtboost.net.figure import Figure, measured
-from virtboost.net.law import RULE_BYTES, RULE_S, WATCH_CPU, Laws, SessionLaw
+from virtboost.net.law import NORTHD_ROW_CPU, RULE_BYTES, RULE_S, WATCH_CPU, Laws, SessionLaw
 from virtboost.net.simulate.cost import Costs
 
 
@@ -57,6 +57,8 @@ class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Most that an etcd told; 0: none was run, and its cost is as before."""
     rules: int
     """Most that an ovs-vswitchd got; 0: none was run, and their cost is as before."""
+    rows: int
+    """Most of logical flows that a northd computed; 0: none was run, and its cost is as before."""
     memory_error: float
     """Most by which memory was off, as a part."""
     cpu_error: float
@@ -95,4 +97,5 @@ class Calibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             watch_cpu=near(costs.watch_s) if self.watchers else WATCH_CPU,
             rule_bytes=near(costs.rule_bytes) if self.rules else RULE_BYTES,
             rule_s=near(costs.rule_s) if self.rules else RULE_S,
+            northd_row_cpu=near(costs.northd_row_s) if self.rows else NORTHD_ROW_CPU,
         )

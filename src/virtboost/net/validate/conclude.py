@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import structs
 
+from virtboost.net import ovs
 from virtboost.net.description import Network
 from virtboost.net.emulate.outcome import TITLES, Emulation, spread
 from virtboost.net.emulate.scene import smaller
@@ -49,6 +50,7 @@ def conclude(
             case.start(order.hold_out, _emulated(costs, held_out), machine.cpus), held_out, blocks
         ),
         *_beyond(known, costs, found.climbed),
+        *_databases(found.climbed),
         *_cuts(costs, cuts),
     )
     everything = Data(emulations=found.emulations, blocks=blocks, climbed=found.climbed)
@@ -83,6 +85,7 @@ def _calibration(
         peers=max((order.hold_out - 1, *map(_peers, data.climbed))),
         watchers=max((run.rung.watchers for run in work.watched(data.climbed)), default=0),
         rules=max((run.rung.rules for run in work.ruled(data.climbed)), default=0),
+        rows=max((run.rows for run in work.databases(data.climbed)), default=0),
         memory_error=worst(memory_rows(data), values),
         cpu_error=worst(cpu_rows(data, costs, case.shares), values),
         costs=costs,
@@ -161,6 +164,18 @@ def _beyond(known: Data, costs: Costs, climbed: Sequence[Run]) -> Iterator[Compa
         said = explained(row, structs.asdict(costs))
         what = f"memory of a BIRD, {peers / most:.0f} times beyond"
         yield size.compared(what, "beyond", said, spread([row.value]), "B")
+
+
+def _databases(climbed: Sequence[Run]) -> Iterator[Comparison]:
+    """Yield what OVN made of its databases beside the closed forms of the plan."""
+    for run in work.databases(climbed):
+        nodes, ports = run.rung.nodes, run.rung.ports
+        size = Size(name=f"{nodes} nodes of {ports} pods", runs=1)
+        for key, said, seen in (
+            ("logical_flows", ovs.ovn_rows(nodes, ports, 0), run.rows),
+            ("openflow_rules", ovs.ovn_rules(nodes, ports, 0, 0), run.rules),
+        ):
+            yield size.compared(TITLES[key], "exact", said.value, spread([seen]))
 
 
 def _cuts(costs: Costs, cuts: Sequence[Cuts]) -> Iterator[Comparison]:

@@ -15,7 +15,7 @@ from virtboost.net.emulate.launch import OF_DAEMONS, PROGRAMS, emulate_together,
 from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.emulate.scene import Fault, Scene, scene
 from virtboost.net.failure import Detection
-from virtboost.net.validate import datastore, switch
+from virtboost.net.validate import datastore, logical, switch
 from virtboost.net.validate.findings import Cuts, Findings
 from virtboost.net.validate.ladder import RUNGS, TALL
 from virtboost.net.validate.order import Order, timers
@@ -42,7 +42,7 @@ def require(*, ladder: bool) -> None:
     require_root()
     require_programs(*OF_DAEMONS["bird"], *PROGRAMS)
     if ladder:
-        require_programs(*switch.PROGRAMS, *datastore.PROGRAMS)
+        require_programs(*switch.PROGRAMS, *datastore.PROGRAMS, *logical.PROGRAMS)
 
 
 def measure(order: Order, network: Network, tell: Tell) -> Findings:

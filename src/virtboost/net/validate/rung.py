@@ -46,7 +46,15 @@ class WatchRung(Struct, frozen=True, kw_only=True, tag="watch"):
     events: int
 
 
-Rung = SpeakerRung | RuleRung | WatchRung
+class LogicalRung(Struct, frozen=True, kw_only=True, tag="logical"):
+    """OVN's databases, and one node of those that are in them."""
+
+    nodes: int
+    ports: int
+    """Of each node's switch, for pods."""
+
+
+Rung = SpeakerRung | RuleRung | WatchRung | LogicalRung
 
 
 class SpeakerRun(Struct, frozen=True, kw_only=True, tag="speaker"):
@@ -83,7 +91,21 @@ class WatchRun(Struct, frozen=True, kw_only=True, tag="watch"):
     cpu_s: float
 
 
-Run = SpeakerRun | RuleRun | WatchRun
+class LogicalRun(Struct, frozen=True, kw_only=True, tag="logical"):
+    """What OVN made of its databases, and what another port took."""
+
+    rung: LogicalRung
+    rows: int
+    """Of logical flows."""
+    rules: int
+    """Of the real node."""
+    seconds: float
+    """From a port in the northbound database to its flows in the southbound one."""
+    cpu_s: float
+    """Of northd for it."""
+
+
+Run = SpeakerRun | RuleRun | WatchRun | LogicalRun
 
 
 def speaker_address() -> IPv4Address:
@@ -126,19 +148,24 @@ def configuration(rung: SpeakerRung) -> str:
     return bird.mesh(layout, own, addresses).replace('include "own.conf";', claimed)
 
 
-def _layout(rung: SpeakerRung) -> Layout:
-    network = Network(
-        nodes=(NodeGroup(count=rung.peers + 1),),
-        pods_per_node=30,
+def network(nodes: int, pods_per_node: int = 30) -> Network:
+    """Return a network that has room for all of a rung."""
+    return Network(
+        nodes=(NodeGroup(count=nodes),),
+        pods_per_node=pods_per_node,
         fabric=Fabric(kind="l2"),
         addresses=Addresses(
             pods=(str(PODS),), nodes=str(NODES), services="192.168.0.0/24", block=BLOCK
         ),
     )
+
+
+def _layout(rung: SpeakerRung) -> Layout:
+    described = network(rung.peers + 1)
     design = _design("calico-mesh" if rung.role == "node" else "calico-reflectors")
-    scale = scale_of(network)
+    scale = scale_of(described)
     return Layout(
-        design=design, network=network, scale=scale, mtu=mtu(design, network), detection=None
+        design=design, network=described, scale=scale, mtu=mtu(design, described), detection=None
     )
 
 

@@ -8,8 +8,8 @@ import msgspec
 
 from virtboost.net.emulate import space
 from virtboost.net.emulate.apart import serve
-from virtboost.net.validate import datastore, speaker, switch
-from virtboost.net.validate.rung import RuleRung, Run, Rung, SpeakerRung
+from virtboost.net.validate import datastore, logical, speaker, switch
+from virtboost.net.validate.rung import LogicalRung, RuleRung, Run, Rung, SpeakerRung
 
 
 def climb(rung: Rung) -> Run:
@@ -18,6 +18,8 @@ def climb(rung: Rung) -> Run:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if isinstance(rung, SpeakerRung):
         return speaker.climb(rung)
+    if isinstance(rung, LogicalRung):
+        return logical.climb(rung)
     space.own_run()
     if isinstance(rung, RuleRung):
         return switch.climb(rung, space.RUN)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.simulate.cost import Costs
 from virtboost.net.validate.fit import Row
-from virtboost.net.validate.rung import RuleRun, Run, SpeakerRun, WatchRun
+from virtboost.net.validate.rung import LogicalRun, RuleRun, Run, SpeakerRun, WatchRun
 
 MEMORY = ("memory_bytes", "peer_bytes", "path_bytes", "origin_bytes")
 
@@ -85,6 +85,11 @@ def watch_time(runs: Sequence[Run]) -> list[Row]:
     ]
 
 
+def northd_time(runs: Sequence[Run]) -> list[Row]:
+    """Return the CPU seconds of northd for another port, for which it computes all rows anew."""
+    return [Row({"northd_row_s": run.rows}, run.cpu_s) for run in databases(runs)]
+
+
 def ruled(runs: Sequence[Run]) -> list[RuleRun]:
     """Return the runs of ovs-vswitchd."""
     return [run for run in runs if isinstance(run, RuleRun)]
@@ -93,6 +98,11 @@ def ruled(runs: Sequence[Run]) -> list[RuleRun]:
 def watched(runs: Sequence[Run]) -> list[WatchRun]:
     """Return the runs of etcd."""
     return [run for run in runs if isinstance(run, WatchRun)]
+
+
+def databases(runs: Sequence[Run]) -> list[LogicalRun]:
+    """Return the runs of OVN's databases."""
+    return [run for run in runs if isinstance(run, LogicalRun)]
 
 
 def _speakers(runs: Sequence[Run]) -> Iterator[SpeakerRun]:
