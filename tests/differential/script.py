@@ -116,6 +116,10 @@ def _headers(chance: random.Random, number: int) -> Iterator[Step]:
     yield from _closed(talk, chance)
 
 
+FLAGS = ("PA", "UA", "EA", "CA", "", "P", "U", "E")
+"""Of segments that neither open nor close; those without ACK are invalid to conntrack."""
+
+
 def _odd(talk: Talk, side: Side, chance: random.Random) -> Send:
     """Return a segment with something unusual, or nothing."""
     draw = chance.random()
@@ -124,7 +128,7 @@ def _odd(talk: Talk, side: Side, chance: random.Random) -> Send:
     if draw < 0.5:
         return talk.tcp(side, "A", talk.data(), tos=chance.getrandbits(8))
     if draw < 0.6:
-        return talk.tcp(side, chance.choice(("PA", "UA", "A")), talk.data())
+        return talk.tcp(side, chance.choice(FLAGS), talk.data())
     if draw < 0.8:
         return talk.tcp(side, "A", talk.data(), tag=chance.choice((1, 42, 4094)))
     return talk.tcp(side, "A")

@@ -271,6 +271,7 @@ def test_ports_of_the_kernel(ovs: None) -> None:
 
 REFUSED = {
     "syn": (TUNNEL, segment("S", reply=False), 24),
+    "no ACK": (TUNNEL, segment("P", reply=False), 24),
     "half open": (TUNNEL, segment("A", reply=False, seq=2), 12),
     "two ports": (("in_port=1,actions=output:2,output:3",), segment("A", reply=False), 9),
     "controller": (("in_port=1,actions=controller,output:2",), segment("A", reply=False), 4),

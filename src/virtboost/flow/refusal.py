@@ -28,7 +28,7 @@ REASONS: dict[int, str] = {
     21: "the other direction cannot be normalised",
     22: "an action whose result depends on the packet",
     23: "it matches on what is not known of the packet: an address, a port, a mark of the host",
-    24: "SYN, FIN or RST changes the state of its connection",
+    24: "SYN, FIN or RST changes the state of its connection, or it is invalid without ACK",
     25: "it matches on a field that a tunnel computes for each packet",
     26: "an action that this version does not know",
     27: "packets of its connection go another way by now",

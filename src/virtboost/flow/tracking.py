@@ -20,6 +20,11 @@ from virtboost.flow.text import Place, pairs
 
 CLOSING = TCP_FLAGS["fin"] | TCP_FLAGS["syn"] | TCP_FLAGS["rst"]
 
+LASTING = Part("tcp_flags", TCP_FLAGS["ack"], TCP_FLAGS["ack"] | CLOSING)
+"""Segments that leave a connection open.  Those without ACK are invalid to each tracker:
+``tcp_invalid_flags`` of lib/conntrack-tcp.c, ``tcp_valid_flags`` of Linux,
+net/netfilter/nf_conntrack_proto_tcp.c."""
+
 
 class Passed(NamedTuple):
     """A packet after the tracker."""
@@ -76,7 +81,7 @@ def _tuple(record: Record, place: Place) -> Tuple:
         raise Refused(17, place)
     transport = "tcp" if protocol == TCP else "udp"
     if protocol == TCP:
-        _require_open(record, place)
+        _require_lasting(record, place)
     return Tuple(
         _exactly(record, f"{version}.src", place),
         _exactly(record, f"{version}.dst", place),
@@ -93,11 +98,11 @@ def _exactly(record: Record, name: str, place: Place) -> int:
     return record.known(name).value
 
 
-def _require_open(record: Record, place: Place) -> None:
-    """Guard that the packet neither opens nor closes its connection."""
-    if record.known("tcp_flags").value & CLOSING:
+def _require_lasting(record: Record, place: Place) -> None:
+    """Guard that the packet neither opens nor closes its connection, and is valid."""
+    if not record.accepts(LASTING):
         raise Refused(24, place)
-    record.require(Part("tcp_flags", 0, CLOSING))
+    record.require(LASTING)
 
 
 def _require_established(connection: Connection, place: Place) -> None:

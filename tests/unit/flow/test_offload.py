@@ -37,7 +37,7 @@ def test_both_directions_of_a_tunnel_with_conntrack() -> None:
     assert (told.connections, told.fitting) == (1, 1)
     out, back = (each.command or "" for each in told.entries)
     assert out.startswith("tc filter add dev v1 ingress protocol ip flower skip_sw ip_proto tcp ")
-    assert " tcp_flags 0x0/0x7 " in out
+    assert " tcp_flags 0x10/0x17 " in out
     assert out.endswith(
         " action tunnel_key set id 100 src_ip 1.1.2.88 dst_ip 1.1.2.92 dst_port 4789 tos 0 ttl 64"
         " nocsum pipe action mirred egress redirect dev vxlan_sys_4789"
