@@ -46,13 +46,13 @@ class _Options(ctypes.Structure):
     )
 
 
-GSO_SEGS = 164
+GSO_SIZE = 176
 """Offset in ``struct __sk_buff`` of linux/bpf.h, whose size is 192."""
 
 
-def sent(plane: DataPlane, hook: str, frame: bytes, *, repeat: int = 1, segments: int = 0) -> Left:
-    """Run the program on a frame; in TC it may stand for several segments."""
-    context = struct.pack("I", segments).rjust(GSO_SEGS + 4, b"\0").ljust(192, b"\0")
+def sent(plane: DataPlane, hook: str, frame: bytes, *, repeat: int = 1, gso_size: int = 0) -> Left:
+    """Run the program on a frame; in TC it may stand for segments of so many bytes each."""
+    context = struct.pack("I", gso_size).rjust(GSO_SIZE + 4, b"\0").ljust(192, b"\0")
     out = ctypes.create_string_buffer(4096)
     options = _Options(
         sz=ctypes.sizeof(_Options),
@@ -62,7 +62,7 @@ def sent(plane: DataPlane, hook: str, frame: bytes, *, repeat: int = 1, segments
         data_size_out=len(out),
         repeat=repeat,
     )
-    if segments:
+    if gso_size:
         options.ctx_in = ctypes.cast(ctypes.c_char_p(context), ctypes.c_void_p)
         options.ctx_size_in = len(context)
     status = libbpf().bpf_prog_test_run_opts(plane.program, ctypes.byref(options))

@@ -81,7 +81,7 @@ int flow_tc(struct __sk_buff *ctx)
 		count_pass(FLOW_PASS_TAGS);
 		return TC_ACT_UNSPEC;
 	}
-	if (ctx->gso_segs > 1) {
+	if (ctx->gso_size) { /* gso_segs of a guest's packet is 0 */
 		count_pass(FLOW_PASS_SEGMENTS);
 		return TC_ACT_UNSPEC;
 	}
