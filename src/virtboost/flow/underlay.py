@@ -36,8 +36,11 @@ ECN, NOT_ECT, ECT_0, CE = 3, 0, 2, 3
 PORT = re.compile(r"vxlan_sys_(\d+)$")
 """The datapath's port of all VXLAN tunnels to a port of UDP."""
 
-_BEYOND = re.compile(r"skb_mark\(|tunnel\(.*\b(?:vxlan|geneve|gtpu|erspan)\(")
-"""What is set beside addresses and numbers: marks, which routes may be about, and options."""
+_OPTIONS = re.compile(r"tunnel\(.*\b(?:vxlan|geneve|gtpu|erspan)\(")
+"""Of a tunnel's header, which are set."""
+
+_BESIDE = ("skb_mark(", "skb_priority(")
+"""What is set and in no byte: routes, filters and queueing disciplines of the kernel look at it."""
 
 _OF_ANY = {
     "tun_id": "tunnel.tun_id",
@@ -182,6 +185,17 @@ def _address(fields: Mapping[str, int], end: str) -> str | None:
     return str(IPv6Address(six)) if six else None
 
 
+def require_bytes(entry: IntegratedEntry) -> None:
+    """Require that an entry of the kernel's datapath sets nothing but bytes of the packet.
+
+    Raises:
+        Refused: It sets a mark or a queue.
+    """
+    for each in entry.steps:
+        if each.kind == "set" and each.text.startswith(_BESIDE):
+            raise Refused(28, entry.in_port, each.text)
+
+
 def on_the_wire(entry: IntegratedEntry, underlay: Underlay) -> IntegratedEntry:
     """Return the entry of the device that an entry's tunnel goes through; others as they are.
 
@@ -213,7 +227,7 @@ class _Way:
         if PORT.match(entry.in_port) is not None or entry.transposition.pop:
             raise self._refused(19, "out of one tunnel into another")
         for each in entry.steps:
-            if each.kind == "set" and _BEYOND.match(each.text):
+            if each.kind == "set" and _OPTIONS.match(each.text):
                 raise self._refused(19, each.text)
         fields, template = pushed_header(self._header(push))
         moved = replace(

@@ -20,7 +20,15 @@ from virtboost.flow.megaflow import read_flows
 from virtboost.flow.packet import Packet, packet_from_bytes
 from virtboost.flow.refusal import Refused
 from virtboost.flow.transpose import transposed
-from virtboost.flow.underlay import Underlay, far_end, inside, on_the_wire, questions, read_underlay
+from virtboost.flow.underlay import (
+    Underlay,
+    far_end,
+    inside,
+    on_the_wire,
+    questions,
+    read_underlay,
+    require_bytes,
+)
 
 WAY = Underlay(
     device="up0",
@@ -147,13 +155,15 @@ OUT_REFUSED = {
     "no df": (out(SET.replace("df|key", "key")), 25),
     "any ecn": (out(tos="0/0"), 25),
     "a group policy": (out(SET.replace("flags", "vxlan(gbp(id=5,flags=0x0)),flags")), 19),
-    "a mark": (out(f"set(skb_mark(0x1)),{SET}"), 19),
+    "a mark": (out(f"set(skb_mark(0x1)),{SET}"), 28),
+    "a queue": (out("set(skb_priority(0x10001))", port="v2"), 28),
 }
 
 
 @pytest.mark.parametrize(("flow", "reason"), OUT_REFUSED.values(), ids=OUT_REFUSED)
 def test_what_a_header_does_not_tell_is_refused(flow: str, reason: int) -> None:
     with pytest.raises(Refused) as refused:
+        require_bytes(composed(flow, packet_from_bytes(ASKED, "v1")))
         leaving(flow)
     assert refused.value.refusal.reason == reason
 

@@ -20,7 +20,7 @@ from virtboost.flow.entry import IntegratedEntry
 from virtboost.flow.packet import Packet
 from virtboost.flow.protocol import TCP
 from virtboost.flow.refusal import Refusal, Refused
-from virtboost.flow.underlay import Underlay, far_end, inside, on_the_wire
+from virtboost.flow.underlay import Underlay, far_end, inside, on_the_wire, require_bytes
 
 WINDOW = "its TCP window is checked: --tcp-window strict"
 
@@ -81,8 +81,12 @@ class Composer(Struct, frozen=True, kw_only=True):
         self, packet: Packet, entries: list[IntegratedEntry]
     ) -> tuple[list[IntegratedEntry], tuple[str, ...]]:
         """Return entries that begin and end at devices, and the ways that they take."""
-        end = None if self.way is None else far_end(packet, entries)
-        if self.way is None or end is None:
+        if self.way is None:
+            return entries, ()
+        for entry in entries:
+            require_bytes(entry)
+        end = far_end(packet, entries)
+        if end is None:
             return entries, ()
         way = self.way(end)
         return [on_the_wire(entry, way) for entry in entries], (way_line(way),)
