@@ -94,11 +94,37 @@ def test_what_is_wrong_is_one_line(made: Overlay, words: tuple[str, ...], proble
 
 def test_a_second_agent_is_refused(made: Overlay) -> None:
     with agent(made) as running:
-        words = ("--ovs", str(made.run), "--ports", "vm", "--socket", str(running.socket))
-        done = subprocess.run(
-            made.inside("switch", *VIRTBOOST, "flow", "run", *words),
-            capture_output=True, text=True, check=False, timeout=60, env=made.environment,
-        )  # fmt: skip
+        words = ("run", "--ovs", str(made.run), "--ports", "vm", "--socket", str(running.socket))
+        done = flow(made, *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert "another agent runs" in done.stderr
         assert running.status().state == "open"
+
+
+def flow(made: Overlay, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        made.inside("switch", *VIRTBOOST, "flow", *words),
+        capture_output=True, text=True, check=False, timeout=60, env=made.environment,
+    )  # fmt: skip
+
+
+OTHERS = {
+    "checks windows": ("run", "--ports", "vm"),
+    "has other ports": ("run", "--ports", "lo", "--tcp-window", "liberal"),
+    "cleans up": ("restore",),
+}
+
+
+@pytest.mark.parametrize("words", OTHERS.values(), ids=OTHERS)
+def test_nobody_turns_on_the_check_that_a_running_agent_needs_off(
+    made: Overlay, words: tuple[str, ...]
+) -> None:
+    """Conntrack would call what passes of its connections invalid."""
+    own = ("--ovs", str(made.run), "--socket", str(made.folder / "second.sock"))
+    with agent(made, "--tcp-window", "liberal") as running:
+        done = flow(made, *words, *(own if words[0] == "run" else ()))
+        assert done.returncode == 2
+        assert f"{made.run}: an agent with --tcp-window liberal runs" in done.stderr
+        assert made.app("dpctl/ct-get-tcp-seq-chk").endswith("disabled")
+        assert running.status().state == "open"
+    assert made.app("dpctl/ct-get-tcp-seq-chk").endswith("enabled")

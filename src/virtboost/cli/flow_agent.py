@@ -159,28 +159,45 @@ def top(*, socket: Socket = DEFAULT_SOCKET) -> int:
 
 def restore() -> int:
     """Turn the check of TCP windows on again that an agent, killed since, turned off."""
-    _restore(None)
+    from virtboost.cli.changes import journal, writable
+    from virtboost.flow.agent.window import folders_left
+
+    busy = []
+    for folder in folders_left(journal(), writable("local").reader):
+        try:
+            _restore(folder)
+        except InputError as error:
+            busy.append(error)
+    if busy:
+        raise busy[0]
     return 0
 
 
-def _restore(folder: Path | None) -> None:
-    """Have the switch of one run folder, or of all, as before an agent that was killed."""
+def _restore(folder: Path) -> None:
+    """Have the switch of a run folder as before an agent that was killed, if one was.
+
+    Raises:
+        InputError: An agent runs that needs it as it is.
+    """
     import time
 
-    from virtboost.cli.changes import journal, writable
-    from virtboost.flow.agent.window import left, restore
-
-    kept, host = journal(), writable("local")
-    if left(kept, host.reader, folder):
+    window = _window(folder)
+    if window.left is not None:
+        window.hold()
         _say("an agent was killed: Open vSwitch sees where connections are, then checks them again")
         time.sleep(SETTLE_S)
-        _say(f"{restore(kept, *host, folder)} settings are as before")
+        window.restore()
+        _say(f"{folder}: its check of TCP windows is as before")
 
 
-def _run(settings: Settings) -> int:
+def _window(folder: Path) -> Window:
     from virtboost.cli.changes import journal, writable
     from virtboost.flow.agent.window import Window
 
+    return Window(journal(), *writable("local"), folder)
+
+
+def _run(settings: Settings) -> int:
     sys.setswitchinterval(0.0005)  # the thread that hears of changes must not wait for a dump
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -190,7 +207,7 @@ def _run(settings: Settings) -> int:
     liberal = settings.window == "liberal"
     if not liberal:
         _restore(folder)
-    window = Window(journal(), *writable("local"), folder) if liberal else None
+    window = _window(folder) if liberal else None
     hook: str | None = "xdp"
     while hook is not None:
         hook = _carry(settings, hook, window, stopped)

@@ -8,11 +8,15 @@ turned on again: the next start does it, or ``virtboost undo``, or ``virtboost f
 
 from __future__ import annotations
 
+import fcntl
+import os
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from virtboost.apply.execute import apply, undo
 from virtboost.apply.journal import Changeset, Journal
 from virtboost.apply.preflight import read_now
+from virtboost.errors import InputError
 from virtboost.flow.agent.link import KERNEL
 from virtboost.model.change import OvsTcpWindowCheck, Sysctl
 from virtboost.transport.source import Reader
@@ -34,27 +38,51 @@ class Window:
         self._reader = reader
         self._writer = writer
         self._folder = folder
+        self._holding = ExitStack()
+        self._mine = False
+
+    @property
+    def left(self) -> Changeset | None:
+        """What a run changed and did not take back."""
+        return self._journal.left(self._reader.name).get(f"{PURPOSE}{self._folder}")
+
+    def hold(self) -> None:
+        """Have the switch to oneself until ``restore``, or the end of the process.
+
+        Raises:
+            InputError: An agent needs it off.
+        """
+        self._holding.close()  # the folder may be another by now
+        with suppress(FileNotFoundError):  # then its daemon is gone too
+            place = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            self._holding.callback(os.close, place)
+            try:
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                problem = "an agent with --tcp-window liberal runs in front of it"
+                raise InputError(f"{self._folder}: {problem}") from None
+        self._mine = True
 
     def turn_off(self, datapath: str) -> None:
         """Turn the check off; where a run that was killed left it so, that change is taken over.
 
         Raises:
             ChangeFailed: Open vSwitch does not take it.
-            InputError: It tells of no such switch.
+            InputError: It tells of no such switch, or another agent needs it off.
         """
-        before = left(self._journal, self._reader, self._folder)
-        if before:
-            setting = before[0].records[0].setting
+        self.hold()
+        before = self.left
+        if before is not None:
+            setting = before.records[0].setting
             now = read_now(self._reader, [setting.path]).get(setting.path)
             if now is not None and setting.same(now.value, setting.value):
                 return
-            self.restore()
-        change = self._change(datapath)
+            undo(self._reader, self._writer, self._journal, before, force=False)
         apply(
             self._reader,
             self._writer,
             self._journal,
-            [change],
+            [self._change(datapath)],
             hostname=None,
             purpose=f"{PURPOSE}{self._folder}",
         )
@@ -67,33 +95,19 @@ class Window:
             folder=str(self._folder), datapath=datapath, enabled=False, reason=reason
         )
 
-    def restore(self) -> int:
-        """Have the switch as it was before; return how many settings were taken back.
+    def restore(self) -> None:
+        """Have the switch as it was before, if this holds it.
 
         Raises:
             ChangeFailed: Open vSwitch does not take it.
         """
-        return restore(self._journal, self._reader, self._writer, self._folder)
+        before = self.left
+        if self._mine and before is not None:
+            undo(self._reader, self._writer, self._journal, before, force=False)
+        self._holding.close()
 
 
-def left(journal: Journal, reader: Reader, folder: Path | None = None) -> list[Changeset]:
-    """Return what runs changed and did not take back: of one run folder, or of all."""
-    purposes = journal.left(reader.name)
-    mine = PURPOSE if folder is None else f"{PURPOSE}{folder}"
-    return [
-        changeset
-        for purpose, changeset in purposes.items()
-        if purpose == mine or (folder is None and purpose.startswith(mine))
-    ]
-
-
-def restore(journal: Journal, reader: Reader, writer: Writer, folder: Path | None = None) -> int:
-    """Take that back; return how many settings.
-
-    Raises:
-        ChangeFailed: Open vSwitch does not take it.
-    """
-    changesets = left(journal, reader, folder)
-    for changeset in changesets:
-        undo(reader, writer, journal, changeset, force=False)
-    return sum(len(changeset.records) for changeset in changesets)
+def folders_left(journal: Journal, reader: Reader) -> list[Path]:
+    """Return the run folders whose switch a run turned, and did not turn back."""
+    purposes = (each.partition(PURPOSE) for each in journal.left(reader.name))
+    return [Path(folder) for before, found, folder in purposes if found and not before]
