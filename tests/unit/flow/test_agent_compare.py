@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from pathlib import Path
+
 import pytest
 from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import Dot1Q, Ether
 
 from support.bpf import PORTS
+from support.daemon import wait_until
+from support.namespace import inside, namespace, pair
 from support.pipeline import over_vxlan
 from support.pipelines import PUSH
 from virtboost.flow.agent import verify
 from virtboost.flow.agent.compare import Frame, Result, compare, is_comparable
 from virtboost.flow.agent.table import Counted, Side
-from virtboost.flow.agent.verify import ABSENT_MOST, Verifier
+from virtboost.flow.agent.verify import ABSENT_MOST, Sample, Verifier
 from virtboost.flow.compose import compose
 from virtboost.flow.datapath import Datapath
 from virtboost.flow.encode import encode
@@ -86,10 +92,44 @@ def test_the_outer_source_port_is_each_datapaths_own(port: int, result: Result) 
     assert compare(side_of(f"{PUSH},p0"), [Frame("v1", frame())], left) == result
 
 
-def test_what_has_a_tag_is_not_compared() -> None:
+def tagged(data: bytes) -> bytes:
+    ether = Ether(data)
+    return bytes(Ether(src=ether.src, dst=ether.dst) / Dot1Q(vlan=42, prio=3) / ether.payload)
+
+
+def test_tags_are_compared() -> None:
+    """A frame with a tag is none of an entry for those without."""
+    side = side_of("push_vlan(vid=42,pcp=3),v2")
+    for left, result in ((tagged(frame()), "same"), (frame(), "different")):
+        assert compare(side, [Frame("v1", frame())], [Frame("v2", left)]) == result
+    assert compare(side, [Frame("v1", tagged(frame()))], [Frame("v2", tagged(frame()))]) is None
+
+
+def test_what_is_dropped_is_not_compared() -> None:
     assert is_comparable(side_of(NAT))
-    assert not is_comparable(side_of("push_vlan(vid=42,pcp=3),v2"))
     assert not is_comparable(side_of("drop"))
+
+
+@pytest.mark.needs_root
+def test_a_sample_sees_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel takes a tag off and tells it beside the frame."""
+    seen: list[Frame] = []
+    monkeypatch.setattr(verify, "compare", lambda _, came, left: seen.extend((*came, *left)))
+    with namespace() as pid:
+        name = f"vs{os.getpid()}"
+        pair(pid, f"{name}p", os.getpid(), name)
+        sample = Sample(side_of(NAT), (name,))
+        with inside(pid), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+            sender.bind((f"{name}p", 0))
+            for each in (frame(), tagged(frame())):
+                sender.send(each)
+        received = Path(f"/sys/class/net/{name}/statistics/rx_packets")
+        wait_until(lambda: int(received.read_text()) >= 2, 10, lambda: "no frame comes")
+        sample.result()
+    assert [each.data for each in seen if each.data[6:12] == frame()[6:12]] == [
+        frame(),
+        tagged(frame()),
+    ]
 
 
 class Taken:

@@ -7,6 +7,7 @@ no socket.
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -32,6 +33,9 @@ OUTGOING = 4
 
 EVERY_PROTOCOL = socket.htons(3)
 
+SOL_PACKET, AUXDATA, VLAN_VALID = 263, 8, 0x10
+"""Of linux/if_packet.h: a VLAN tag is beside the frame, taken off before a socket sees it."""
+
 
 class Wrong(NamedTuple):
     """What a sample says against an entry."""
@@ -56,10 +60,11 @@ class Sample:
         for port, each in self._sockets.items():
             while len(self._came) + len(self._left) < FRAMES_MOST:
                 try:
-                    data, address = each.recvfrom(65535)
+                    data, told, _, address = each.recvmsg(65535, 64)
                 except OSError:
                     break
-                (self._left if address[2] == OUTGOING else self._came).append(Frame(port, data))
+                frame = Frame(port, _tagged(data, told))
+                (self._left if address[2] == OUTGOING else self._came).append(frame)
 
     def result(self) -> Result | None:
         """Close the sockets, and return how it compares; None: no packet came."""
@@ -75,9 +80,19 @@ class Sample:
 
 def _tap(port: str) -> socket.socket:
     made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, EVERY_PROTOCOL)
+    made.setsockopt(SOL_PACKET, AUXDATA, 1)
     made.bind((port, 0))
     made.setblocking(False)  # noqa: FBT003 (the library's)
     return made
+
+
+def _tagged(data: bytes, told: Iterable[tuple[int, int, bytes]]) -> bytes:
+    """Return a frame as it was on the wire, by what ``struct tpacket_auxdata`` tells beside it."""
+    for _, _, aux in told:
+        status, tci, tpid = struct.unpack_from("=I12xHH", aux)
+        if status & VLAN_VALID:
+            return data[:12] + struct.pack("!HH", tpid, tci) + data[12:]
+    return data
 
 
 class Verifier:
