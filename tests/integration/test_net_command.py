@@ -109,6 +109,7 @@ def test_files_are_written_to_a_new_folder(
         "bird/switch-192.168.0.2.conf",
         "calico.yaml",
         "commands.sh",
+        "frr/node-any.conf",
         "frr/switch-192.168.0.1.conf",
         "frr/switch-192.168.0.2.conf",
     ]

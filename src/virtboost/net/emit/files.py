@@ -84,6 +84,7 @@ def _calico(layout: Layout) -> Iterator[tuple[str, str]]:
     for group in sorted({own.group for own in found if own.group or not own.clients}):
         pair = tuple(own for own in found if own.group == group)
         yield f"bird/node-{group or 'any'}.conf", bird.node(layout, pair)
+        yield f"frr/node-{group or 'any'}.conf", frr.node(layout, pair)
     if layout.design.routing == "tor":
         yield from _switches(layout)
 
@@ -99,6 +100,7 @@ def _switches(layout: Layout) -> Iterator[tuple[str, str]]:
         rack = "any" if len(four) == PAIR else f"rack-{first // PAIR + 1}"
         pairs = [each[first : first + PAIR] for each in families]
         yield f"bird/node-{rack}.conf", bird.client(layout, pairs)
+        yield f"frr/node-{rack}.conf", frr.client(layout, pairs)
 
 
 def _ovs(layout: Layout) -> Iterator[tuple[str, str]]:
