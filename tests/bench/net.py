@@ -1,4 +1,4 @@
-"""Networks of BIRD as they are emulated: what is planned beside what was measured."""
+"""Networks of BIRD and FRR as they are emulated: what is planned beside what was measured."""
 
 from __future__ import annotations
 
@@ -7,21 +7,31 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from support.daemon import PATH
 from support.networks import described
+from virtboost.net.description import Network
+from virtboost.net.emulate.frr import BGPD
 from virtboost.net.emulate.launch import emulate
 from virtboost.net.emulate.outcome import Emulation, FaultOutcome, Spread
 from virtboost.net.emulate.scene import Fault, scene
+from virtboost.net.emulate.speaker import Role
 
 TITLE = "Networks emulated"
 
+BIRD: tuple[Role, ...] = ()
+
+FRR: tuple[Role, ...] = ("nodes",)
+
 SIZES = (
-    ("calico-mesh", 20),
-    ("calico-mesh", 40),
-    ("calico-mesh", 80),
-    ("calico-mesh", 150),
-    ("calico-reflectors", 50),
-    ("calico-reflectors", 200),
-    ("calico-rack-reflectors", 310),
-    ("calico-tor", 60),
+    ("calico-mesh", 20, BIRD),
+    ("calico-mesh", 20, FRR),
+    ("calico-mesh", 40, BIRD),
+    ("calico-mesh", 40, FRR),
+    ("calico-mesh", 80, BIRD),
+    ("calico-mesh", 80, FRR),
+    ("calico-mesh", 150, BIRD),
+    ("calico-reflectors", 50, BIRD),
+    ("calico-reflectors", 200, BIRD),
+    ("calico-rack-reflectors", 310, BIRD),
+    ("calico-tor", 60, BIRD),
 )
 
 DEATHS = {"node_failures_per_day": 1}
@@ -37,9 +47,9 @@ FAULTS: tuple[tuple[str, Mapping[str, float], tuple[Fault, ...]], ...] = (
 )
 
 HEAD = """\
-Each row is one run of `virtboost net emulate`: a BIRD, a namespace and a block of pods for each node. Counts are exact or the run fails.
+Each row is one run of `virtboost net emulate`: a BIRD (or an FRR: zebra and bgpd), a namespace and a block of pods for each node. Counts are exact or the run fails.
 Converged: from the start of the first daemon until the median (last) node has every route in its kernel. CPU is of all daemons until then;
-busy: of both CPUs, whoever kept them so. Memory (PSS) is of a node's BIRD: planned, and the most of any node's.
+busy: of both CPUs, whoever kept them so. Memory (PSS) is of a node's daemons: planned, which is for BIRD only, and the most of any node's.
 calico-tor has four racks: beside the nodes, eight switches and two spines, and 16 sessions between these.
 
 | design | nodes | sessions | converged, s | CPU, s | CPU of the emulation, s | busy | memory planned, kB | measured | packets arrived |
@@ -55,11 +65,15 @@ until they had them again; lost: seconds of packets to the victim's pods and fro
 
 
 def versions() -> Sequence[str]:
-    """Return the version of BIRD."""
+    """Return the versions of BIRD and of FRR."""
+    return tuple(map(_version, ("bird", BGPD)))
+
+
+def _version(program: str) -> str:
     done = subprocess.run(
-        ("bird", "--version"), capture_output=True, text=True, check=True, env={"PATH": PATH}
+        (program, "--version"), capture_output=True, text=True, check=True, env={"PATH": PATH}
     )
-    return ((done.stdout + done.stderr).strip(),)
+    return (done.stdout + done.stderr).strip().splitlines()[0]
 
 
 def run() -> str:
@@ -68,29 +82,35 @@ def run() -> str:
 
 
 def _sizes() -> Iterator[str]:
-    for design, nodes in SIZES:
-        found = _run(design, nodes, 400, {}, ())
+    for design, nodes, by_frr in SIZES:
+        found = _run(design, nodes, described(nodes=400), (), by_frr)
         measures, cost = found.measures, found.cost
-        memory = measures["bird_memory"]
         cells = (
-            design,
+            f"{design}, FRR" if by_frr else design,
             f"{found.nodes}",
             f"{measures['sessions'].measured.median:,.0f}",
             _middle(found.converged),
             f"{cost.daemon_cpu_s:.2f}",
             f"{cost.harness_cpu_s:.2f}",
             f"{cost.busy_ratio:.0%}",
-            f"{memory.expected.value / 1000:,.0f}",
-            f"{memory.measured.most / 1000:,.0f}",
+            *_memory(found),
             f"{found.reach.arrived:,} of {found.reach.sent:,}",
         )
         yield f"| {' | '.join(cells)} |"
 
 
+def _memory(found: Emulation) -> tuple[str, str]:
+    if "bird_memory" not in found.measures:
+        return "", f"{found.unplanned['frr_memory'].most / 1000:,.0f}"
+    memory = found.measures["bird_memory"]
+    return f"{memory.expected.value / 1000:,.0f}", f"{memory.measured.most / 1000:,.0f}"
+
+
 def _faults() -> Iterator[str]:
     for design, churn, faults in FAULTS:
         timers = "graceful restart" if churn is RESTARTS else "BFD"
-        for each in _run(design, 20, 50, churn, faults).faults:
+        network = described(nodes=50, churn=churn)
+        for each in _run(design, 20, network, faults).faults:
             yield f"| {design}, {timers} | {' | '.join(_fault_cells(each))} |"
 
 
@@ -112,12 +132,12 @@ def _fault_cells(found: FaultOutcome) -> tuple[str, ...]:
 def _run(
     design: str,
     nodes: int,
-    described_nodes: int,
-    churn: Mapping[str, float],
+    network: Network,
     faults: tuple[Fault, ...],
+    by_frr: tuple[Role, ...] = (),
 ) -> Emulation:
-    network = described(nodes=described_nodes, churn=churn)
-    found = emulate(scene(network, nodes=nodes, design=design, faults=faults), lambda _: None)
+    wanted = scene(network, nodes=nodes, design=design, faults=faults, by_frr=by_frr)
+    found = emulate(wanted, lambda _: None)
     if found.problems:
         raise RuntimeError(f"{design}, {nodes} nodes: {found.problems}")
     return found

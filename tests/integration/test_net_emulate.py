@@ -63,29 +63,9 @@ def test_reflectors_are_as_planned(tmp_path: Path) -> None:
     rows = {line[2:40].strip(): line.split() for line in out.splitlines() if line.startswith("  ")}
     assert rows["BGP sessions"][-2:] == ["17", "17"]
     assert rows["BGP sessions of a reflector"][-2:] == ["9", "9"]
-    assert rows["paths that a node's BIRD holds"][-2:] == ["15", "15"]
+    assert rows["paths that a node's daemon holds"][-2:] == ["15", "15"]
     assert rows["routes to pods in a node's kernel"][-2:] == ["8", "8"]
     assert "56 of 56 arrived" in out
-
-
-def test_reflectors_may_be_frrs(tmp_path: Path) -> None:
-    need("vtysh")
-    options = ("--design", "calico-reflectors", "--nodes", "6", "--reflectors", "frr")
-    with command(tmp_path, *options, "--fault", "reflector", "--json") as process:
-        wait_until(
-            lambda: list(below(process.pid).values()).count("bgpd") == 2, 60, lambda: "no bgpd"
-        )
-        out, err = process.communicate(timeout=120)
-    document = json.loads(out)
-    assert (process.returncode, err) == (bool(document["rejected"]), "")
-    counts = {key: each["measured"]["most"] for key, each in document["measures"].items()}
-    assert counts.pop("bird_memory") > 500_000
-    assert counts == {
-        "sessions": 9, "sessions_per_node": 2, "sessions_per_reflector": 5, "rib_paths": 7, "fib_routes": 4,
-    }  # fmt: skip
-    assert document["reach"] == {"sent": 12, "arrived": 12}
-    (fault,) = document["faults"]
-    assert (fault["noticed_by"], fault["restored"]) == (0, True)
 
 
 def test_a_node_of_several_blocks_announces_each() -> None:
@@ -140,7 +120,7 @@ def test_what_is_not_as_planned_is_told() -> None:
         "some nodes did not get all routes or rules",
         "BGP sessions: not as planned",
         "BGP sessions of a node: not as planned",
-        "paths that a node's BIRD holds: not as planned",
+        "paths that a node's daemon holds: not as planned",
         "routes to pods in a node's kernel: not as planned",
         "6 packets did not arrive",
     )

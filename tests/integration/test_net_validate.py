@@ -88,7 +88,7 @@ def test_a_network_is_predicted_and_run(
     assert exact == {
         "BGP sessions": (91, 91, 91),
         "BGP sessions of a node": (13, 13, 13),
-        "paths that a node's BIRD holds": (14, 14, 14),
+        "paths that a node's daemon holds": (14, 14, 14),
         "routes to pods in a node's kernel": (14, 14, 14),
         "sessions, simulated": (91, 91, 91),
         "routes in kernels, simulated": (182, 182, 182),

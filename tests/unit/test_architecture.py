@@ -33,7 +33,7 @@ PURE = ("model", "catalogue", "check", "plan", "emit", "net", "scan", "report")
 NOT_PURE = {
     f"net/{name}.py"
     for package, names in {
-        "emulate": "apart bgpd bird daemon ends etcd fault felix launch logical loss plane routed "
+        "emulate": "apart bird daemon ends etcd fault felix frr launch logical loss plane routed router "
         "space stage stored switch switched watch",
         "validate": "conduct datastore machine peers speaker stage switch",
     }.items()

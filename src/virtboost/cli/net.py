@@ -45,11 +45,12 @@ class Break(StrEnum):
     SWITCH_FREEZE = "switch-freeze"
 
 
-class Software(StrEnum):
-    """Daemons that speak BGP."""
+class Speaking(StrEnum):
+    """Who speaks BGP."""
 
-    BIRD = "bird"
-    FRR = "frr"
+    NODES = "nodes"
+    REFLECTORS = "reflectors"
+    SWITCHES = "switches"
 
 
 class Kind(StrEnum):
@@ -143,16 +144,20 @@ def emulate(
         list[Break] | None,
         typer.Option(help="What to break once all is up. May be repeated.", show_default=False),
     ] = None,
-    reflectors: Annotated[
-        Software, typer.Option(help="The daemon of reflectors; nodes have BIRD.")
-    ] = Software.BIRD,
+    frr: Annotated[
+        list[Speaking] | None,
+        typer.Option(
+            help="Who runs FRR; the others run BIRD. Spines are as switches. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write what came of it to a file."),
     ] = None,
     json: AsJson = False,
 ) -> int:
-    """Run a network really, small: BIRD, Open vSwitch, OVN or VXLAN, in namespaces of its own.
+    """Run a network really, small: BIRD, FRR, Open vSwitch, OVN or VXLAN, in namespaces of its own.
 
     Needs root. What is measured stands beside what the plan says. Exit status 1: something is not
     as planned, or the machine was too busy for the times to count.
@@ -168,7 +173,7 @@ def emulate(
         nodes=nodes,
         design=design,
         faults=tuple(each.value for each in fault or ()),
-        reflector=reflectors.value,
+        by_frr=tuple(each.value for each in frr or ()),
     )
     found = run(wanted, _tell)
     if output is not None:

@@ -56,6 +56,7 @@ def _table(run: Emulation) -> Iterator[str]:
                 "" if measure.agrees else "outside",
             )
         )
+    rows += ((TITLES[key], "", _range(seen, _unit(key)), "") for key, seen in run.unplanned.items())
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for title, *cells in rows:
         shown = (cell.rjust(columns) for cell, columns in zip(cells, widths[1:], strict=True))

@@ -14,9 +14,16 @@ from virtboost.errors import InputError
 from virtboost.net.emit.files import files
 from virtboost.net.emulate import felix
 from virtboost.net.emulate.outcome import Cost, Emulation, Losses, Reach, judged, spread
-from virtboost.net.emulate.scene import Fault, Scene, scene
-from virtboost.net.emulate.watch import Change, changes
+from virtboost.net.emulate.scene import Scene, scene
+from virtboost.net.emulate.speaker import Role
+from virtboost.net.emulate.watch import RTPROT_BIRD, Change, changes
 from virtboost.net.plan import plan
+
+NOBODY: tuple[Role, ...] = ()
+
+ONLY_NODES: tuple[Role, ...] = ("nodes",)
+
+NODES_AND_SWITCHES: tuple[Role, ...] = ("nodes", "switches")
 
 
 def acted(design: str | None, run: int | None = None, **changes: Any) -> Scene:
@@ -100,10 +107,17 @@ def test_no_reflector_can_fail_where_there_is_none() -> None:
         scene(described(), nodes=5, design="calico-mesh", faults=("reflector",))
 
 
-@pytest.mark.parametrize("design", ["calico-mesh", "ovs-vxlan"])
-def test_no_reflector_can_be_frrs_where_there_is_none(design: str) -> None:
-    with pytest.raises(InputError, match=f"--reflectors frr: {design} has none"):
-        scene(described(), nodes=5, design=design, faults=(), reflector="frr")
+@pytest.mark.parametrize(
+    ("role", "design"),
+    [
+        ("reflectors", "calico-mesh"), ("reflectors", "calico-tor"), ("reflectors", "ovs-vxlan"),
+        ("switches", "calico-mesh"), ("nodes", "ovs-vxlan"), ("nodes", "calico-vxlan"),
+    ],
+)  # fmt: skip
+def test_who_is_not_there_cannot_be_frrs(role: Role, design: str) -> None:
+    fabric = {"kind": "bgp" if design == "calico-tor" else "l2"}
+    with pytest.raises(InputError, match=f"--frr {role}: {design} has none that speak BGP"):
+        scene(described(fabric=fabric), nodes=5, design=design, faults=(), by_frr=(role,))
 
 
 @pytest.mark.parametrize("design", ["ovs-vxlan", "ovn-central"])
@@ -117,11 +131,50 @@ def test_a_pool_of_blocks_may_be_too_small_for_subnets(design: str) -> None:
         scene(network, nodes=3, design=design, faults=())
 
 
-@pytest.mark.parametrize("fault", ["cut", "freeze"])
-def test_frr_without_bfd_cannot_notice_what_bfd_should(fault: Fault) -> None:
+@pytest.mark.parametrize("role", ["nodes", "reflectors"])
+def test_reflectors_and_nodes_need_the_same_bfd(role: Role) -> None:
     network = described(nodes=20, churn={"node_failures_per_day": 9})
-    with pytest.raises(InputError, match=r"--reflectors frr: .* needs FRR's bfdd"):
-        scene(network, nodes=9, design="calico-reflectors", faults=(fault,), reflector="frr")
+    with pytest.raises(InputError, match=r"--frr: nodes and reflectors need the same daemon"):
+        scene(network, nodes=9, design="calico-reflectors", faults=(), by_frr=(role,))
+    both: tuple[Role, ...] = ("nodes", "reflectors")
+    found = scene(network, nodes=9, design="calico-reflectors", faults=(), by_frr=both)
+    assert all(" bfd 3 " in each.config for each in found.speakers)
+
+
+def test_a_node_of_frr_has_its_address_and_blocks_beside_what_is_emitted() -> None:
+    network = described(nodes=50)
+    found = scene(
+        network, nodes=8, design="calico-reflectors", faults=(), by_frr=ONLY_NODES
+    ).speakers
+    assert [each.daemon for each in found] == ["bird"] * 2 + ["frr"] * 6
+    assert found[3].config.endswith(
+        "router bgp 64512\n bgp router-id 192.168.0.4\nexit\n"
+        "ip prefix-list announced seq 1 deny 10.240.0.64/26 ge 27\n"
+    )
+
+
+def test_of_two_of_frr_in_a_mesh_exactly_the_lower_waits_for_the_other() -> None:
+    found = scene(described(), nodes=9, design="calico-mesh", faults=(), by_frr=ONLY_NODES).speakers
+    waits = {
+        (own.address, other)
+        for own in found
+        for other in re.findall(r"neighbor (\S+) passive", own.config)
+    }
+    assert waits == {
+        (f"192.168.0.{low}", f"192.168.0.{high}") for low, high in combinations(range(1, 10), 2)
+    }
+
+
+def test_what_the_plan_expects_of_bird_is_not_expected_of_frr() -> None:
+    """Its memory; and its switches tell a node of its own blocks, too: two paths more."""
+    bird, frr = (
+        scene(
+            described(fabric={"kind": "bgp"}), nodes=6, design="calico-tor", faults=(), by_frr=roles
+        ).expected
+        for roles in (NOBODY, NODES_AND_SWITCHES)
+    )
+    assert "bird_memory" in bird and "bird_memory" not in frr
+    assert (bird["rib_paths"].value, frr["rib_paths"].value) == (11, 13)
 
 
 def test_a_switch_is_prepared_by_what_is_emitted() -> None:
@@ -199,7 +252,7 @@ def test_messages_of_the_kernel() -> None:
     removed = ADDED[:4] + b"\x19" + ADDED[5:]
     static = ADDED[:21] + b"\x04" + ADDED[22:]
     local = ADDED[:20] + b"\xff" + ADDED[21:]
-    assert [*changes(ADDED + removed + static + local + ADDED[:8])] == [
+    assert [*changes(ADDED + removed + static + local + ADDED[:8], RTPROT_BIRD)] == [
         Change(False, "10.244.0.64/26"),  # noqa: FBT003
         Change(True, "10.244.0.64/26"),  # noqa: FBT003
     ]

@@ -1,17 +1,14 @@
-"""BIRD as a node or a reflector."""
+"""BIRD as a node, a reflector, a switch or a spine."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import socket
 
-from virtboost.net.emulate.daemon import Daemon, DaemonError, shown
-from virtboost.net.emulate.space import name
-
-ANSWER_S = 60
-"""How long a daemon that is busy may take to answer."""
+from virtboost.net.emulate.daemon import ANSWER_S, DaemonError
+from virtboost.net.emulate.router import Router
+from virtboost.net.emulate.watch import RTPROT_BIRD
 
 COUNTED = re.compile(r"(\d+) of \d+ routes")
 
@@ -21,10 +18,11 @@ PROTOCOL = re.compile(r"^(?:1002-| (?=\S))", re.MULTILINE)
 UPDATES = re.compile(r"Import updates:\s+(\d+)")
 
 
-class Bird(Daemon):
+class Bird(Router):
     """BIRD, started as after a crash (``-R``) for graceful restart; it logs to its folder."""
 
     title = "BIRD"
+    protocol = RTPROT_BIRD
     argv = ("bird", "-f", "-R", "-c", "config", "-s", "control")
     head = "log stderr { warning, error, fatal, bug };\n"
 
@@ -47,19 +45,6 @@ class Bird(Daemon):
         if found is None:
             raise DaemonError(f"BIRD of {self.speaker.address} does not count its routes")
         return int(found[1])
-
-    def routes(self, pools: tuple[str, ...]) -> int:
-        """Return how many routes to blocks are in the node's kernel, its own among them."""
-        return sum(
-            shown("ip", "-n", name(self.place), "-o", "route", "show", "root", pool).count("\n")
-            for pool in pools
-        )
-
-    def next_hops(self, pools: tuple[str, ...]) -> dict[str, int]:
-        """Return how many next hops the routes have that it put into the kernel, by block."""
-        asked = ("ip", "-n", name(self.place), "-j", "route", "show", "proto", "bird", "root")
-        told = [each for pool in pools for each in json.loads(shown(*asked, pool) or "[]")]
-        return {each["dst"]: len(each.get("nexthops", ())) or 1 for each in told}
 
     def _ask(self, command: str) -> str:
         """Return the answer on the control socket, which ends with a line of code 0000 or an error.

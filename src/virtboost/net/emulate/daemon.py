@@ -15,6 +15,9 @@ from types import MappingProxyType
 from virtboost.net.emulate.space import RUN, SPACES, name
 from virtboost.net.emulate.speaker import Speaker
 
+ANSWER_S = 60
+"""How long a daemon that is busy may take to answer."""
+
 OWN = re.compile(r"^Anonymous:\s+(\d+) kB", re.MULTILINE)
 
 
@@ -170,11 +173,17 @@ class Daemon(ABC):
 
     def freeze(self) -> None:
         """Let it stand still."""
-        self.running().running().send_signal(signal.SIGSTOP)
+        for each in self.speaking():
+            each.running().send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self.running().running().send_signal(signal.SIGCONT)
+        for each in self.speaking():
+            each.running().send_signal(signal.SIGCONT)
+
+    def speaking(self) -> Sequence[Process]:
+        """Return what speaks with others."""
+        return (self.running(),)
 
     def cpu_s(self) -> float:
         """Return the CPU seconds of its threads, and of those that serve it."""

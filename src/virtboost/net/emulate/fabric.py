@@ -1,4 +1,4 @@
-"""Racks with two switches each, and the fabric between them: addresses and configuration.
+"""Racks with two switches each, and the fabric between them: who is where.
 
 Nodes of a rack are in one subnet with their switches.  The fabric is two spines, in the switches'
 AS: they reflect what each switch tells, with themselves as the next hop.
@@ -7,7 +7,7 @@ AS: they reflect what each switch tells, with themselves as the next hop.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 from itertools import islice
 
@@ -16,9 +16,11 @@ from msgspec import Struct, structs
 from virtboost.errors import InputError
 from virtboost.net.calico import PAIR
 from virtboost.net.description import Network, NodeGroup
-from virtboost.net.emit import bird
+from virtboost.net.emit import bird, frr
 from virtboost.net.emit.layout import Layout
-from virtboost.net.emulate.speaker import Speaker, routed_end
+from virtboost.net.emulate.site import site
+from virtboost.net.emulate.speaker import Role, Software, Speaker
+from virtboost.net.emulate.spine import spine, upward
 from virtboost.net.figure import Figure, exact
 
 SPINES = 2
@@ -55,7 +57,9 @@ def prefix(layout: Layout) -> int:
     return 32 - math.ceil(math.log2(largest + RESERVED))
 
 
-def speakers(layout: Layout, blocks: Iterator[str]) -> Iterator[Speaker]:
+def speakers(
+    layout: Layout, blocks: Iterator[str], software: Mapping[Role, Software]
+) -> Iterator[Speaker]:
     """Yield spines, switches and nodes.
 
     Raises:
@@ -64,30 +68,29 @@ def speakers(layout: Layout, blocks: Iterator[str]) -> Iterator[Speaker]:
     fabric, *subnets = _subnets(layout)
     racks = [*_racks(layout, fabric, subnets)]
     spines = [str(fabric[1 + place]) for place in range(SPINES)]
+    by, of_nodes = software["switches"], software["nodes"]
     for address in spines:
-        yield _router(address, _spine(layout, fabric, address))
+        yield _router(by, address, spine(by, layout, fabric, address))
     for rack in racks:
         for address, uplink in zip(rack.switches, rack.uplinks, strict=True):
-            config = bird.switch(layout, address) + _upward(layout, uplink, spines)
-            yield structs.replace(_router(address, config), segment=rack.number, uplink=uplink)
+            config = (frr if by == "frr" else bird).switch(layout, address)
+            own = _router(by, address, config + upward(by, layout, uplink, spines))
+            yield structs.replace(own, segment=rack.number, uplink=uplink)
     for rack in racks:
-        config = bird.client(layout, (rack.switches,))
+        config = (frr if of_nodes == "frr" else bird).client(layout, (rack.switches,))
         for address in rack.nodes:
-            claimed = tuple(islice(blocks, layout.scale.blocks_per_node))
-            yield Speaker(
-                address=address,
-                reflector=False,
-                segment=rack.number,
-                blocks=claimed,
-                ends=tuple(routed_end(block, 0) for block in claimed),
-                config=config.replace('include "own.conf";', bird.own_file(address, claimed)),
-            )
+            own = site(of_nodes, layout, address, blocks, config)
+            yield structs.replace(own, segment=rack.number)
 
 
-def expected(layout: Layout) -> dict[str, Figure]:
-    """Return what is counted beside what nodes of any design have."""
+def expected(layout: Layout, switches: Software) -> dict[str, Figure]:
+    """Return what is counted beside what nodes of any design have, or not as these have it."""
     scale = layout.scale
+    paths = layout.design.forms["rib_paths"](scale).value
+    if switches == "frr":
+        paths += PAIR * scale.blocks_per_node
     return {
+        "rib_paths": exact(paths),
         "fabric_sessions": exact(SPINES * PAIR * scale.racks),
         "next_hops": layout.design.forms["next_hops"](scale),
         "switch_routes": exact(scale.routes),
@@ -120,38 +123,5 @@ def _racks(layout: Layout, fabric: IPv4Network, subnets: Sequence[IPv4Network]) 
         )
 
 
-def _router(address: str, config: str) -> Speaker:
-    return Speaker(address=address, reflector=False, blocks=(), config=config)
-
-
-def _spine(layout: Layout, fabric: IPv4Network, address: str) -> str:
-    number = layout.network.fabric_as_number
-    lines = (
-        *bird.router(layout, address),
-        "protocol bgp switches {",
-        f"  neighbor range {fabric} as {number};",
-        '  dynamic name "switch";',
-        "  rr client;",
-        *_session(layout, address),
-    )
-    return "\n".join(lines) + "\n"
-
-
-def _upward(layout: Layout, uplink: str, spines: Sequence[str]) -> str:
-    """Return the sessions of a switch with the spines."""
-    lines: list[str] = []
-    for place, spine in enumerate(spines, 1):
-        lines += (
-            f"protocol bgp spine{place} {{",
-            f"  neighbor {spine} as {layout.network.fabric_as_number};",
-            *_session(layout, uplink),
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _session(layout: Layout, address: str) -> Iterator[str]:
-    yield f"  local {address} as {layout.network.fabric_as_number};"
-    yield "  direct;"
-    yield from bird.timers(layout, "aware")
-    yield "  ipv4 { import filter pods; export filter pods; next hop self; };"
-    yield "}"
+def _router(software: Software, address: str, config: str) -> Speaker:
+    return Speaker(address=address, reflector=False, blocks=(), daemon=software, config=config)

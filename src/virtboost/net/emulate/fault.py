@@ -25,6 +25,9 @@ DOWN_S = 1
 PATIENCE = 1.25
 """Times the longest that the plan expects, until it is no longer waited for."""
 
+TOLD_S = 1
+"""That it is waited beyond that at least: from switch to spine to node, each tells the next."""
+
 QUIET_S = 5
 """How long all must have been as before, after the repair, for the fault to be over."""
 
@@ -105,7 +108,8 @@ class Trial:
         noticed = self._scene.noticed
         if self._fault.endswith(("cut", "freeze")) and noticed is not None:
             longest = noticed.high or noticed.value
-            end, all_nodes = began + PATIENCE * longest, len(self._watch.missing) - 1
+            end = began + max(PATIENCE * longest, longest + TOLD_S)
+            all_nodes = len(self._watch.missing) - 1
         else:
             end, all_nodes = began + DOWN_S, len(self._watch.missing)
         while time.monotonic() < end and len(self._noticed(began)) < all_nodes:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import structs
 
 from virtboost.errors import InputError
-from virtboost.net.emulate import bgpd, logical, switch
+from virtboost.net.emulate import frr, logical, switch
 from virtboost.net.emulate.apart import Tell, begun, require_root, search_path
 from virtboost.net.emulate.outcome import Emulation, judged
 from virtboost.net.emulate.scene import Scene
@@ -23,7 +23,7 @@ PROGRAMS = ("ip", "mount", "nsenter", "setpriv", "unshare")
 
 OF_DAEMONS: Mapping[Software, Sequence[str]] = {
     "bird": ("bird",),
-    "frr": (bgpd.PROGRAM, "vtysh"),
+    "frr": frr.PROGRAMS,
     "ovs": switch.PROGRAMS,
     "ovn": (*switch.PROGRAMS, *logical.PROGRAMS),
     "felix": ("bridge", "etcd"),
@@ -37,7 +37,7 @@ PACKAGES = (
     | {"bird": "bird2", "etcd": "etcd-server", "ethtool": "ethtool", "ovn-controller": "ovn-host"}
     | dict.fromkeys(("bridge", "ip"), "iproute2")
     | dict.fromkeys(("ovn-nbctl", "ovn-northd", "ovn-sbctl"), "ovn-central")
-    | dict.fromkeys((bgpd.PROGRAM, "vtysh"), "frr")
+    | dict.fromkeys(frr.PROGRAMS, "frr")
     | dict.fromkeys(
         ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ovs-appctl"),
         "openvswitch-switch",

@@ -17,13 +17,15 @@ TITLES = {
     "sessions_per_node": "BGP sessions of a node",
     "sessions_per_reflector": "BGP sessions of a reflector",
     "fabric_sessions": "BGP sessions of the fabric",
-    "rib_paths": "paths that a node's BIRD holds",
+    "rib_paths": "paths that a node's daemon holds",
     "fib_routes": "routes to pods in a node's kernel",
     "next_hops": "next hops of each such route of another's",
     "switch_routes": "routes to pods in a switch's kernel",
     "switch_next_hops": "next hops of each to another rack",
     "bird_memory": "memory of a node's BIRD",
     "reflector_memory": "memory of a reflector's BIRD",
+    "frr_memory": "memory of a node's FRR",
+    "frr_reflector_memory": "memory of a reflector's FRR",
     "tunnels_per_node": "tunnels of a node",
     "openflow_rules": "OpenFlow rules of a node",
     "megaflows": "megaflows of a node's tunnels",
@@ -37,7 +39,7 @@ TITLES = {
     "watch_cpu": "CPU of the datastore for each",
     "switch_memory": "memory of a node's ovs-vswitchd",
 }
-"""Of what is expected and measured, by key."""
+"""Of what is measured, by key."""
 
 MOST_BUSY = 0.7
 """Of the CPUs: above, times are the machine's rather than the design's."""
@@ -151,8 +153,10 @@ class Emulation(Struct, frozen=True, kw_only=True):
     converged: Spread | None
     """Seconds from the first daemon's start until a node had every route; None: not all had."""
     measures: dict[str, Measure]
+    unplanned: dict[str, Spread] = {}
+    """What the plan has no form for: memory of FRR."""
     updates: int
-    """Routes that BIRDs were told of, over all sessions, once all had all."""
+    """Routes that BIRDs were told of, over all sessions, once all had all; that FRR's took."""
     reach: Reach
     faults: tuple[FaultOutcome, ...]
     cost: Cost

@@ -2,58 +2,53 @@
 
 from __future__ import annotations
 
-from virtboost.net.emulate.bird import Bird
+from collections.abc import Sequence
+
 from virtboost.net.emulate.routed import Routed
+from virtboost.net.emulate.router import Router
 
 
 class Racked(Routed):
-    """BIRD on nodes, on the switches of racks, and on the spines between them."""
+    """BIRD or FRR on nodes; the one or the other on switches of racks, and spines between them."""
 
     settling = ("sessions", "fabric_sessions", "rib_paths", "next_hops", "switch_next_hops")
 
     def counted(self) -> dict[str, list[float]]:
         """Return the counts, of each daemon or node."""
-        of_nodes = [bird.established() for bird in self._birds()]
+        of_nodes = [each.established() for each in self._of_nodes()]
         return {
             "sessions": [sum(of_nodes)],
             "sessions_per_node": [*of_nodes],
-            "fabric_sessions": [sum(bird.established() for bird in self._spines())],
-            "rib_paths": [bird.paths(self.scene.pools) for bird in self._birds()],
-            "next_hops": self._next_hops(self._birds()),
-            "switch_next_hops": self._next_hops(self._routers()),
+            "fabric_sessions": [sum(each.established() for each in self._spines())],
+            "rib_paths": [each.paths(self.scene.pools) for each in self._of_nodes()],
+            "next_hops": self._next_hops(self._of_nodes()),
+            "switch_next_hops": self._next_hops(self._switches()),
         }
 
     def weighed(self) -> dict[str, list[float]]:
         """Return routes and memory."""
-        return {
-            "fib_routes": [bird.routes(self.scene.pools) for bird in self._birds()],
-            "switch_routes": [bird.routes(self.scene.pools) for bird in self._routers()],
-            "bird_memory": [bird.memory_bytes() for bird in self._birds()],
-        }
+        routes = [each.routes(self.scene.pools) for each in self._switches()]
+        return super().weighed() | {"switch_routes": [*routes]}
 
-    def _next_hops(self, birds: list[Bird]) -> list[float]:
+    def _next_hops(self, routers: Sequence[Router]) -> list[float]:
         """Return how many next hops each route has, but for those of a switch to its own rack."""
         found: list[float] = []
-        for bird in birds:
-            below = self._below(bird)
-            ways = bird.next_hops(self.scene.pools)
+        for each in routers:
+            below = self._below(each)
+            ways = each.next_hops(self.scene.pools)
             found += (count for block, count in ways.items() if block not in below)
         return found or [0]
 
-    def _below(self, bird: Bird) -> set[str]:
+    def _below(self, router: Router) -> set[str]:
         """Return the blocks of a switch's own rack; of a node, none."""
-        own, nodes = bird.speaker, self.nodes.values()
+        own, nodes = router.speaker, self.nodes.values()
         if own.blocks:
             return set()
         return {block for node in nodes if node.segment == own.segment for block in node.blocks}
 
-    def _birds(self) -> list[Bird]:
-        """Return those of nodes."""
-        return [bird for bird in super()._birds() if bird.speaker.blocks]
-
-    def _routers(self) -> list[Bird]:
+    def _switches(self) -> list[Router]:
         """Return those of spines and switches."""
-        return [bird for bird in super()._birds() if not bird.speaker.blocks]
+        return [each for each in self._routers if not each.speaker.blocks]
 
-    def _spines(self) -> list[Bird]:
-        return [bird for bird in self._routers() if not bird.speaker.uplink]
+    def _spines(self) -> list[Router]:
+        return [each for each in self._switches() if not each.speaker.uplink]

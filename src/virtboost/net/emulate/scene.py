@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
-from itertools import chain, islice
-from typing import Literal
+from itertools import chain
+from typing import Literal, get_args
 
 from msgspec import Struct, structs
 
@@ -18,7 +18,8 @@ from virtboost.net.design import Design
 from virtboost.net.emit import bird, frr
 from virtboost.net.emit.layout import Layout, Reflector, reflectors, reflectors_wanted
 from virtboost.net.emulate import chassis, fabric, flows, vxlan
-from virtboost.net.emulate.speaker import Software, Speaker, node_mac, routed_end
+from virtboost.net.emulate.site import site
+from virtboost.net.emulate.speaker import Role, Software, Speaker, node_mac
 from virtboost.net.failure import Detection
 from virtboost.net.figure import NOTHING, Figure, exact
 from virtboost.net.mtu import mtu
@@ -73,6 +74,9 @@ class Scene(Struct, frozen=True, kw_only=True):
     restart_loss: Figure
     """Seconds that pods are out of reach while their node's daemon restarts."""
     faults: tuple[Fault, ...]
+    starting_s: float = 0
+    """How long daemons say that they are starting, which nobody else may do gracefully meanwhile:
+    faults come later."""
     central: str = ""
     """Shell script that fills the databases that all nodes share."""
     patience_s: float = 300
@@ -88,12 +92,13 @@ def scene(
     nodes: int | None,
     design: str | None,
     faults: tuple[Fault, ...],
-    reflector: Software = "bird",
+    by_frr: Collection[Role] = (),
     detection: Detection | None = None,
 ) -> Scene:
     """Return what to run of a description: the recommended design, or another, with fewer nodes.
 
-    Timers are those that are planned for the whole network, if no others are given.
+    Timers are those that are planned for the whole network, if no others are given.  Those
+    ``by_frr`` are FRR's, the others BIRD's.
 
     Raises:
         InputError: The design cannot be run, or not with so many nodes.
@@ -119,15 +124,33 @@ def scene(
         raise InputError(f"--fault {of_switches[0]}: {chosen.name} has none")
     if "reflector" in faults and not reflectors_wanted(layout):
         raise InputError(f"--fault reflector: {chosen.name} has none")
-    if reflector == "frr" and not reflectors_wanted(layout):
-        raise InputError(f"--reflectors frr: {chosen.name} has none")
+    software = _software(layout, by_frr)
     if layout.detection is None:
         return _overlay(layout, network.node_count, faults)
-    if reflector == "frr" and layout.detection.by == "bfd" and {"cut", "freeze"} & {*faults}:
-        raise InputError("--reflectors frr: bgpd runs alone, and the planned BFD needs FRR's bfdd")
     if chosen.name == TO_SWITCHES:
-        return _racks(layout, network.node_count, faults)
-    return _by_bgp(layout, network.node_count, faults, reflector)
+        return _racks(layout, network.node_count, faults, software)
+    return _by_bgp(layout, network.node_count, faults, software)
+
+
+def _software(layout: Layout, by_frr: Collection[Role]) -> dict[Role, Software]:
+    """Return which daemons speak BGP."""
+    there = {
+        "nodes": layout.detection is not None,
+        "reflectors": reflectors_wanted(layout) > 0,
+        "switches": layout.design.name == TO_SWITCHES,
+    }
+    for role in by_frr:
+        if not there[role]:
+            raise InputError(f"--frr {role}: {layout.design.name} has none that speak BGP")
+    reflected = (
+        layout.detection is not None and there["reflectors"] and layout.detection.by == "bfd"
+    )
+    if reflected and len({"nodes", "reflectors"} & {*by_frr}) == 1:
+        raise InputError(
+            "--frr: nodes and reflectors need the same daemon for the planned BFD: within a subnet "
+            "FRR's is of one hop, BIRD's of many"
+        )
+    return {role: "frr" if role in by_frr else "bird" for role in get_args(Role)}
 
 
 def runnable(network: Network, name: str | None, designs: tuple[str, ...] = RUNNABLE) -> Design:
@@ -181,7 +204,9 @@ def _scene(
     expected: dict[str, Figure],
 ) -> Scene:
     """Return a scene in the network of nodes that is described."""
-    detection = layout.detection
+    detection, acting = layout.detection, tuple(speakers)
+    graceful = detection is not None and detection.graceful_restart
+    by_frr = any(speaker.daemon == "frr" for speaker in acting)
     return Scene(
         design=layout.design.name,
         described_nodes=described,
@@ -189,11 +214,12 @@ def _scene(
         pod_mtu=layout.mtu.pod_bytes,
         prefix=layout.network.addresses.node_network().prefixlen,
         pools=layout.network.addresses.pods,
-        speakers=tuple(speakers),
+        speakers=acting,
         expected=expected,
         noticed=None if detection is None else detection.blackhole,
         restart_loss=_restart_loss(layout),
         faults=faults,
+        starting_s=failure.RESTART_TIME_S if graceful and by_frr else 0,
     )
 
 
@@ -205,7 +231,7 @@ def _restart_loss(layout: Layout) -> Figure:
 
 
 def _by_bgp(
-    layout: Layout, described: int, faults: tuple[Fault, ...], reflector: Software
+    layout: Layout, described: int, faults: tuple[Fault, ...], software: Mapping[Role, Software]
 ) -> Scene:
     """Return a scene of a mesh, or of reflectors and their clients."""
     wanted, addresses = reflectors_wanted(layout), _addresses(layout)
@@ -213,16 +239,18 @@ def _by_bgp(
     layout = structs.replace(layout, network=structs.replace(layout.network, addresses=named))
     found = reflectors(layout)
     speakers = (
-        *(_reflector(layout, own, reflector) for own in found),
-        *_nodes(layout, addresses[wanted:], found),
+        *(_reflector(layout, own, software["reflectors"]) for own in found),
+        *_nodes(layout, addresses[wanted:], found, software["nodes"]),
     )
-    return _scene(layout, described, faults, speakers, _expected(layout, wanted, reflector))
+    return _scene(layout, described, faults, speakers, _expected(layout, wanted, software))
 
 
-def _racks(layout: Layout, described: int, faults: tuple[Fault, ...]) -> Scene:
+def _racks(
+    layout: Layout, described: int, faults: tuple[Fault, ...], software: Mapping[Role, Software]
+) -> Scene:
     """Return a scene of racks with switches, and a fabric between them."""
-    speakers = fabric.speakers(layout, _blocks(layout.network))
-    expected = _expected(layout, 0, "bird") | fabric.expected(layout)
+    speakers = fabric.speakers(layout, _blocks(layout.network), software)
+    expected = _expected(layout, 0, software) | fabric.expected(layout, software["switches"])
     found = _scene(layout, described, faults, speakers, expected)
     return structs.replace(found, prefix=fabric.prefix(layout))
 
@@ -266,25 +294,18 @@ def _reflector(layout: Layout, own: Reflector, software: Software) -> Speaker:
 
 
 def _nodes(
-    layout: Layout, addresses: tuple[str, ...], found: tuple[Reflector, ...]
+    layout: Layout, addresses: tuple[str, ...], found: tuple[Reflector, ...], software: Software
 ) -> Iterator[Speaker]:
     """Yield the nodes; those of groups take turns, so that groups are as large as each other."""
-    blocks = _blocks(layout.network)
+    blocks, emit = _blocks(layout.network), frr if software == "frr" else bird
     groups = sorted({own.group for own in found if own.group or not own.clients})
     for place, address in enumerate(addresses):
         if groups:
             group = groups[place % len(groups)]
-            config = bird.node(layout, tuple(own for own in found if own.group == group))
+            config = emit.node(layout, tuple(own for own in found if own.group == group))
         else:
-            config = bird.mesh(layout, address, addresses)
-        claimed = tuple(islice(blocks, layout.scale.blocks_per_node))
-        yield Speaker(
-            address=address,
-            reflector=False,
-            blocks=claimed,
-            ends=tuple(routed_end(block, 0) for block in claimed),
-            config=config.replace('include "own.conf";', bird.own_file(address, claimed)),
-        )
+            config = emit.mesh(layout, address, addresses)
+        yield site(software, layout, address, blocks, config)
 
 
 def _blocks(network: Network) -> Iterator[str]:
@@ -293,8 +314,13 @@ def _blocks(network: Network) -> Iterator[str]:
     return map(str, chain.from_iterable(pool.subnets(new_prefix=length) for pool in pools))
 
 
-def _expected(layout: Layout, reflecting: int, software: Software) -> dict[str, Figure]:
-    """Return the closed forms at this size, without blocks of reflectors, which have no pods."""
+def _expected(
+    layout: Layout, reflecting: int, software: Mapping[Role, Software]
+) -> dict[str, Figure]:
+    """Return the closed forms at this size, without blocks of reflectors, which have no pods.
+
+    Memory has a law for BIRD only.
+    """
     forms, scale = layout.design.forms, layout.scale
     missing = reflecting * scale.blocks_per_node
     copies = forms["next_hops"](scale).value
@@ -305,11 +331,13 @@ def _expected(layout: Layout, reflecting: int, software: Software) -> dict[str, 
         "sessions_per_node": forms["sessions_per_node"](scale),
         "rib_paths": exact(paths),
         "fib_routes": exact(forms["fib_routes"](scale).value - missing),
-        "bird_memory": scale.laws.bird_memory(sessions, paths, paths / scale.blocks_per_node),
     }
+    if software["nodes"] == "bird":
+        memory = scale.laws.bird_memory(sessions, paths, paths / scale.blocks_per_node)
+        found["bird_memory"] = memory
     if reflecting:
         found["sessions_per_reflector"] = forms["sessions_per_reflector"](scale)
-    if reflecting and software == "bird":
+    if reflecting and software["reflectors"] == "bird":
         clients, held = forms["sessions_per_reflector"](scale).value, scale.routes - missing
         memory = scale.laws.bird_memory(clients, held, held / scale.blocks_per_node)
         found["reflector_memory"] = memory

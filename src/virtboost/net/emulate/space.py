@@ -37,6 +37,9 @@ CLONE_NEWNET = 0x40000000
 POD_TABLE = 100
 """Of routes to a node's own pods."""
 
+FRR_LOGS = "/var/tmp"
+"""Where FRR's daemons have folders for their last words (``lib/zlog.c``), and leave them."""
+
 SWITCHED = ("ovs", "ovn")
 """What has a node's link, address and ports to itself."""
 
@@ -55,6 +58,8 @@ def build(scene: Scene) -> None:
         SpaceError: The kernel refuses.
     """
     own_run()
+    if any(speaker.daemon == "frr" for speaker in scene.speakers):
+        _run(("mount", "-t", "tmpfs", "none", FRR_LOGS))
     SPACES.mkdir()
     places = [*_places(scene)]
     _batch((), [f"netns add {name(*each)}" for each in places])

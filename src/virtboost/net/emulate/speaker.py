@@ -10,6 +10,9 @@ from msgspec import Struct
 Software = Literal["bird", "frr", "ovs", "ovn", "felix"]
 """What carries a speaker's routes or flows."""
 
+Role = Literal["nodes", "reflectors", "switches"]
+"""Those that speak BGP; spines are among the switches."""
+
 
 POD_GATEWAY, GATEWAY_MAC = "169.254.1.1", "ee:ee:ee:ee:ee:ee"
 """Of each pod of a node that routes, as Calico has them."""

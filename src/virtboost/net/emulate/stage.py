@@ -44,12 +44,16 @@ def run(scene: Scene, tell: Tell) -> Emulation:
     before, setup_s = losses(places), time.monotonic() - began
     tell("starting daemons")
     converged, cost = _converge(scene, plane, setup_s)
+    up = time.monotonic()
     tell("measuring")
-    measures = _measure(scene, plane, patience_s=scene.stalled_s if converged else 0)
+    found = _measure(scene, plane, patience_s=scene.stalled_s if converged else 0)
     updates = plane.updates()
     reach = plane.ends.reach()
     lost = losses(places).since(before)
     faults = []
+    if scene.faults and scene.starting_s:
+        tell("waiting until daemons say that they have started")
+        _rest(plane, up + scene.starting_s)
     for fault in scene.faults:
         tell(f"fault: {fault}")
         faults.append(Trial(fault, scene, plane.daemons, plane.watch, plane.ends).run())
@@ -61,7 +65,11 @@ def run(scene: Scene, tell: Tell) -> Emulation:
         reflectors=sum(speaker.reflector for speaker in scene.speakers),
         described_nodes=scene.described_nodes,
         converged=converged,
-        measures=measures,
+        measures={
+            key: Measure(expected=expected, measured=found[key])
+            for key, expected in scene.expected.items()
+        },
+        unplanned={key: seen for key, seen in found.items() if key not in scene.expected},
         updates=updates,
         reach=reach,
         faults=tuple(faults),
@@ -108,7 +116,12 @@ def _converge(scene: Scene, plane: Plane, setup_s: float) -> tuple[Spread | None
     return spread(at - began for at in watch.complete_at.values()), cost
 
 
-def _measure(scene: Scene, plane: Plane, patience_s: float) -> dict[str, Measure]:
+def _rest(plane: Plane, until: float) -> None:
+    while (left := until - time.monotonic()) > 0:
+        plane.watch.wait(left)
+
+
+def _measure(scene: Scene, plane: Plane, patience_s: float) -> dict[str, Spread]:
     """Count and weigh, once counts are as expected or no longer waited for."""
     end = time.monotonic() + patience_s
     while True:
@@ -119,10 +132,7 @@ def _measure(scene: Scene, plane: Plane, patience_s: float) -> dict[str, Measure
             break
         time.sleep(1)
     counted |= plane.weighed()
-    return {
-        key: Measure(expected=expected, measured=spread(counted[key]))
-        for key, expected in scene.expected.items()
-    }
+    return {key: spread(values) for key, values in counted.items() if values}
 
 
 def _busy() -> tuple[int, int]:

@@ -15,7 +15,7 @@ from virtboost.net.emulate.space import inside
 RTNLGRP_IPV4_ROUTE = 0x40
 RTM_NEWROUTE, RTM_DELROUTE = 24, 25
 RTA_DST = 1
-RTPROT_BIRD = 12
+RTPROT_BIRD, RTPROT_BGP = 12, 186
 RT_TABLE_MAIN = 254
 """``linux/rtnetlink.h``."""
 
@@ -36,7 +36,7 @@ class Change(NamedTuple):
 class Watch:
     """The routes of others that each of some nodes lacks."""
 
-    def __init__(self, wanted: Mapping[int, Collection[str]], protocol: int = RTPROT_BIRD) -> None:
+    def __init__(self, wanted: Mapping[int, Collection[str]], protocol: int) -> None:
         """Begin to listen.
 
         Args:
@@ -88,7 +88,7 @@ class Watch:
             self.complete_at.setdefault(place, now)
 
 
-def changes(content: bytes, wanted: int = RTPROT_BIRD) -> Iterator[Change]:
+def changes(content: bytes, wanted: int) -> Iterator[Change]:
     """Yield the routes of a protocol in the main table that messages of netlink are about."""
     offset = 0
     while offset + HEADER.size <= len(content):
