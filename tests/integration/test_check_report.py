@@ -72,7 +72,7 @@ def test_hosts_that_failed_are_on_the_page(recording: Path, tmp_path: Path) -> N
     assert "could not be read" in file.read_text()
 
 
-@pytest.mark.parametrize("place", ["recording", "recording/proc/cpuinfo/report.html", "/dev/null"])
+@pytest.mark.parametrize("place", ["recording", "recording/proc/cpuinfo/report.html", "/dev/full"])
 def test_a_place_that_cannot_be_written_is_one_line(
     recording: Path, tmp_path: Path, place: str
 ) -> None:

@@ -64,6 +64,18 @@ def test_a_plan_is_written_whole(described: Callable[[str], Path], tmp_path: Pat
     assert written.read_text() == run("plan", str(path), "--json").stdout
 
 
+@pytest.mark.parametrize("verb", [("template", "small"), ("plan", "/dev/stdin")])
+def test_standard_output_that_is_full(verb: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "virtboost", "net", *verb],
+            input=run("template", "small").stdout, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env={"PYTHONPATH": ":".join(sys.path), "XDG_STATE_HOME": "/nowhere"}, timeout=60
+        )  # fmt: skip
+    problem = "standard output cannot be written: No space left on device"
+    assert (done.returncode, done.stderr) == (2, f"virtboost: {problem}\n")
+
+
 def test_no_design_is_a_finding(described: Callable[[str], Path]) -> None:
     path = described("tenants")
     path.write_text(path.read_text().replace("offload]", "userspace]"))

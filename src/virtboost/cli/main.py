@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
+import os
 import sys
 from typing import Annotated, Any
 
@@ -12,10 +14,13 @@ from typer.core import TyperGroup
 
 from virtboost import __version__
 from virtboost.cli.application import INTERRUPTED, add_verb, application
-from virtboost.errors import VirtboostError
+from virtboost.errors import InputError, VirtboostError
 
 VERBS = ("scan", "check", "plan", "density", "apply", "status", "undo", "prove", "flow", "net")
 """Each is the function of that name in the module of that name, or a module with an ``app``."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Why a write fails that would do elsewhere."""
 
 
 class Verbs(TyperGroup):
@@ -71,11 +76,29 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the locale cannot write
     try:
-        app()
+        _run()
     except VirtboostError as error:
         sys.exit(_told(str(error), error.exit_status))
     except KeyboardInterrupt:
         sys.exit(_told("interrupted", INTERRUPTED))
+
+
+def _run() -> None:
+    """Run the command and write all that it prints.
+
+    Raises:
+        InputError: Standard output takes no more: a full disk.
+    """
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left, when Python ends
+        raise InputError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def _told(message: str, status: int) -> int:

@@ -87,8 +87,6 @@ def write_page(path: Path, page: str) -> None:
     Raises:
         InputError: It cannot be written.
     """
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: cannot be written: it is not a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, page.encode())

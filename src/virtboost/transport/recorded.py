@@ -188,9 +188,14 @@ def _compressed(content: bytes, suffix: str) -> bytes:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that at any moment it is there whole, old or new.
 
+    A device or a pipe takes the content itself: a file in its place would be its end.
+
     Raises:
         OSError: It cannot be written; the old one is untouched.
     """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     with tempfile.NamedTemporaryFile(
         dir=path.parent, prefix=f".{path.name}.", delete=False
     ) as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from support.sshd import in_namespace, needs_mounts, virtboost
 from virtboost.errors import InputError
 from virtboost.scan.host import SOURCES, parse
 from virtboost.transport.local import LocalReader
-from virtboost.transport.recorded import RecordedReader, Recording, save
+from virtboost.transport.recorded import RecordedReader, Recording, save, write_whole
 from virtboost.transport.redact import Redactor
 from virtboost.transport.source import Capture, Command, Failure, Files, Links, Output
 
@@ -178,6 +179,16 @@ def test_a_real_disk_that_is_full_or_read_only(
     done = subprocess.run(("sh", "-c", command), capture_output=True, text=True, check=True)
     assert done.stderr == f"virtboost: {path}: cannot be written: {problem}\n"
     assert done.stdout == "2\n", "nothing but the status: nothing is left on the disk"
+
+
+def test_a_pipe_or_a_device_takes_what_is_written_and_stays_one(tmp_path: Path) -> None:
+    """A file in the place of ``/dev/null`` would be a whole machine's."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDWR), "rb", buffering=0) as end:
+        write_whole(pipe, b"text")
+        assert end.read(8) == b"text"
+    assert pipe.is_fifo()
 
 
 def test_many_hosts_go_into_a_directory_each_under_its_own_name(tmp_path: Path) -> None:
