@@ -18,7 +18,7 @@ T = TypeVar("T")
 MAX_BYTES = 1 << 20
 """A larger file was not written by a person."""
 
-_PATH = re.compile(r" - at `(?:key in )?\$([^`]*)`")
+_PATH = re.compile(r" - at `(key` in `)?\$([^`]*)`")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `([^`]*)`")
 
@@ -93,10 +93,10 @@ def _refuse_repetition(node: yaml.Node, source: str, seen: set[int]) -> None:
     elif isinstance(node, yaml.MappingNode):
         keys = set()
         for key, child in node.value:
-            if key.value in keys and isinstance(key, yaml.ScalarNode):
-                line = key.start_mark.line + 1
-                raise ParseError(source, f"{key.value!r} stands here twice", line=line)
             if isinstance(key, yaml.ScalarNode):
+                if key.value in keys:
+                    line = key.start_mark.line + 1
+                    raise ParseError(source, f"{key.value!r} stands here twice", line=line)
                 keys.add(key.value)
             _refuse_repetition(child, source, seen)
 
@@ -104,8 +104,10 @@ def _refuse_repetition(node: yaml.Node, source: str, seen: set[int]) -> None:
 def _explained(error: Exception, kind: type, root: yaml.Node, source: str) -> ParseError:
     message = str(error) or "nested too deep"
     match = _PATH.search(message)
-    steps = list(_steps(match[1])) if match else []
+    steps = list(_steps(match[2])) if match else []
     problem = _PATH.sub("", message)
+    if match and match[1]:
+        problem = "a key is not text"
     unknown = _UNKNOWN_FIELD.search(message)
     if unknown:
         steps.append(unknown[1])

@@ -50,6 +50,10 @@ class NodeAddress(KubeObject, frozen=True, kw_only=True):
     type: str
     address: str
 
+    def __post_init__(self) -> None:
+        if self.type == "InternalIP":
+            ip_address(self.address)
+
 
 class NodeStatus(KubeObject, frozen=True, kw_only=True):
     """Of a node."""

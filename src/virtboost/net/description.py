@@ -25,6 +25,9 @@ MOST_PODS = 4096
 MOST_BLOCKS = 20
 """``maxBlocksPerHost`` of Calico, its default (``calico-ipam``)."""
 
+MOST_WEIGHT = 1_000_000
+"""Of a metric; with more, sums overflow."""
+
 LINGER_S = 30
 """``terminationGracePeriodSeconds`` of Kubernetes, its default: how long a pod that goes keeps its
 address."""
@@ -144,7 +147,17 @@ def _network(key: str, text: str, kind: type[IpNetwork]) -> IpNetwork:
         raise ValueError(
             f"{key}: {text}: IPv{found.version} has its place in {_PLACES[found.version]}"
         )
+    _require_form(key, text, found)
     return found
+
+
+def _require_form(key: str, text: str, found: object) -> None:
+    """Hold that an address is written as all programs read it, without a zone, which has any text.
+
+    Python reads ``10.0.0.0/255.0.0.0`` and ``fd00::1%eth0`` too.
+    """
+    _require("%" not in text, f"{key}: {text!r}: an address has no zone here")
+    _require(str(found) == text, f"{key}: {text}: write it as {found}")
 
 
 _PLACES = {4: "addresses", 6: "addresses.ipv6"}
@@ -170,6 +183,7 @@ def _require_speakers(
             address = type(nodes.network_address)(text)
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from None
+        _require_form(key, text, address)
         inside = key == "fabric" or address in nodes
         _require(inside, f"{key}: {text} is not in nodes {nodes}")
 
@@ -289,7 +303,7 @@ class Weights(_Form, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for metric in self.__struct_fields__:
             weight = getattr(self, metric)
-            _require(0 <= weight < math.inf, f"{metric}: from 0 on")
+            _require(0 <= weight <= MOST_WEIGHT, f"{metric}: from 0 to {MOST_WEIGHT}")
         _require(any(map(self.of, self.__struct_fields__)), "one must be above 0")
 
     def of(self, metric: str) -> float:

@@ -74,7 +74,7 @@ def plan(network: Network, chosen: str | None = None, laws: Laws = PAGE) -> NetP
     )
     candidates = tuple(_scored(each, judged) for each in found)
     name = _choice(candidates, chosen) or winner(judged)
-    now = None if network.running is None else _known(network.running)
+    now = None if network.running is None else _known(network.running, "running: ")
     made = None if name is None else DESIGNS[name]
     return NetPlan(
         nodes=scale.nodes,
@@ -90,9 +90,9 @@ def plan(network: Network, chosen: str | None = None, laws: Laws = PAGE) -> NetP
     )
 
 
-def _known(name: str) -> Design:
+def _known(name: str, key: str = "") -> Design:
     if name not in DESIGNS:
-        raise InputError(f"{name}: no such design; there are {', '.join(DESIGNS)}")
+        raise InputError(f"{key}{name}: no such design; there are {', '.join(DESIGNS)}")
     return DESIGNS[name]
 
 

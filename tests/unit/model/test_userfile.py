@@ -36,6 +36,8 @@ def test_values_have_their_kinds() -> None:
         ("rows:\n - title: a\n - titel: b\n", "f:3: unknown key 'titel'; did you mean 'title'?"),
         ("rows:\n - title: a\n   cpus: 5-1\n", "f:3: rows[0].cpus: '5-1' in a list of CPUs counts down"),
         ("rows:\n - title: a\n   title: b\n", "f:3: 'title' stands here twice"),
+        ("? [a]\n: 1\n", "f:1: not YAML: found unhashable key"),
+        ("rows:\n - 3: a\n", "f:2: rows[0]: a key is not text"),
         ("rows:\n - title: 3\n", "f:2: rows[0].title: Expected `str`, got `int`"),
         ("rows: &r [{title: a}]\nother: *r\n", "f:1: YAML aliases (*name) are not allowed here"),
         ("rows: [", "f:1: not YAML: "),

@@ -155,7 +155,7 @@ def test_what_is_missing_is_told(items: list[Item], told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", '{"kind": "Node"}', '{"kind": "List", "items": [1]}', "[" * 100_000, '{"kind": "List", "items": [{"kind": "Pod", "metadata": {"name": 1}}]}']
+    "text", [json.dumps({"kind": "List", "items": [node(1) | {"status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.1/24"}]}}]}), "", "{}", '{"kind": "Node"}', '{"kind": "List", "items": [1]}', "[" * 100_000, '{"kind": "List", "items": [{"kind": "Pod", "metadata": {"name": 1}}]}']
 )  # fmt: skip
 def test_what_is_no_list_of_objects(text: str) -> None:
     with pytest.raises(ParseError, match=r"objects\.json: not a list of objects") as caught:
