@@ -315,7 +315,7 @@ class Network(_Form, frozen=True, kw_only=True):
     """A container network that is wanted."""
 
     nodes: int | tuple[NodeGroup, ...]
-    """How many, in racks of 40, or groups of them that differ."""
+    """How many, in racks of 40 at most, or groups of them that differ."""
     pods_per_node: int
     fabric: Fabric
     addresses: Addresses
@@ -380,12 +380,12 @@ class Network(_Form, frozen=True, kw_only=True):
         )
 
     def groups(self) -> tuple[NodeGroup, ...]:
-        """Return the groups of nodes; a mere count is one group in racks of 40.
+        """Return the groups of nodes; a mere count is one group in racks of 40 at most.
 
         Source of the 40: a rack of 42 units with two switches, a server a unit.
         """
         if isinstance(self.nodes, int):
-            return (NodeGroup(count=self.nodes, racks=max(1, round(self.nodes / 40))),)
+            return (NodeGroup(count=self.nodes, racks=math.ceil(self.nodes / 40)),)
         return self.nodes
 
     @property

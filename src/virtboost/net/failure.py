@@ -22,6 +22,9 @@ BFDS_MS = ((500, 16), (500, 3), (100, 3))
 RESTART_TIME_S = 120
 """How long routes of a daemon that restarts gracefully are kept: BIRD's default."""
 
+KEEPALIVES = NOTHING.without_end()
+"""CPU of keepalives, one each third of the hold time in each session: nobody measured it."""
+
 SECONDS_A_DAY = 86_400
 
 MOST_CORES = 0.05
@@ -71,8 +74,17 @@ def detections(design: Design, network: Network, scale: Scale) -> tuple[Detectio
         for each in found
         if (each.node_cores.high or 0) <= limit and each.false_alarms_per_day <= MOST_FALSE_ALARMS
     ]
-    best = min(fit, key=lambda each: (each.lost_node_s_per_day, each.node_cores.value))
+    best = min(fit, key=_loss)
     return tuple(structs.replace(each, chosen=each is best) for each in found)
+
+
+def _loss(way: Detection) -> tuple[float, ...]:
+    """Return what a way loses a day, by one failure and one restart, and what it costs.
+
+    Where nothing fails, or nobody said how often, all lose nothing a day.
+    """
+    once = way.blackhole.value + way.restart_loss.value
+    return way.lost_node_s_per_day, once, way.node_cores.value
 
 
 def _ways() -> Iterator[tuple[Literal["hold", "bfd"], int, int]]:
@@ -106,7 +118,7 @@ def _detection(
         graceful_restart=graceful,
         blackhole=blackhole,
         restart_loss=loss,
-        node_cores=bfd_cores(_busiest(design, scale), interval_s) if by == "bfd" else NOTHING,
+        node_cores=_cores(design, scale, interval_s) if by == "bfd" else KEEPALIVES,
         false_alarms_per_day=alarms,
         stall_s=noticed.low,
         lost_node_s_per_day=churn.node_failures_per_day * blackhole.value
@@ -114,9 +126,10 @@ def _detection(
     )
 
 
-def _busiest(design: Design, scale: Scale) -> float:
+def _cores(design: Design, scale: Scale, interval_s: float) -> Figure:
+    """Return the CPU of BFD on the node with most sessions."""
     form = design.forms.get("sessions_per_reflector", design.forms["sessions_per_node"])
-    return form(scale).value
+    return bfd_cores(form(scale).value, interval_s)
 
 
 def hold_time(hold_s: float) -> Figure:

@@ -251,7 +251,7 @@ def detection_row(each: Detection) -> tuple[str, ...]:
         "on" if each.graceful_restart else "off",
         blackhole,
         f"{each.restart_loss.value:.3g}",
-        f"{each.node_cores.value:.2g}",
+        brief(each.node_cores, 1),
         f"{each.false_alarms_per_day:.1g}",
         f"{each.lost_node_s_per_day:,.0f}",
     )

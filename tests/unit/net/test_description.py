@@ -99,6 +99,11 @@ def test_a_template_can_be_planned(name: str) -> None:
     assert made.nodes == network.node_count
 
 
+@pytest.mark.parametrize(("nodes", "racks"), [(1, 1), (40, 1), (41, 2), (59, 2), (1000, 25)])
+def test_a_rack_holds_no_more_than_forty(nodes: int, racks: int) -> None:
+    assert described(nodes=nodes).rack_count == racks
+
+
 def test_a_template_that_is_none() -> None:
     with pytest.raises(InputError, match="no such template; there are small, flat"):
         template("../description.py")

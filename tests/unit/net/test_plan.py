@@ -351,6 +351,15 @@ def test_what_loses_least_within_the_limits_is_chosen(
     assert (best.by, best.interval_ms, best.multiplier) == way
 
 
+def test_where_nothing_is_said_to_fail_the_shortest_is_chosen_that_raises_no_alarm() -> None:
+    """By hand: nothing fails a day, but for false alarms of BFD; of the hold times 9 s is the
+    shortest, and with graceful restart a daemon's restart loses nothing."""
+    network = described(nodes=[{"count": 100}])
+    made = failure.detections(DESIGNS["calico-mesh"], network, scale_of(network))
+    (best,) = (each for each in made if each.chosen)
+    assert (best.by, best.interval_ms, best.graceful_restart) == ("hold", 9000, True)
+
+
 # Migrations.
 
 
