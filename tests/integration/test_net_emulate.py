@@ -165,6 +165,14 @@ def test_more_neighbours_than_the_kernel_keeps_are_there() -> None:
     assert run.reach.sent == run.reach.arrived == 1260
 
 
+def test_what_was_seen_is_told_though_it_cannot_be_written(tmp_path: Path) -> None:
+    with command(tmp_path, "--design", "calico-mesh", "--nodes", "4", "-o", "/dev/full") as process:
+        told, problems = process.communicate(timeout=60)
+    assert "BGP sessions" in told
+    full = "virtboost: /dev/full: cannot be written: No space left on device\n"
+    assert (process.returncode, problems) == (2, full)
+
+
 def test_a_kernel_that_refuses_namespaces_is_told(tmp_path: Path) -> None:
     with command(
         tmp_path, "--nodes", "4", before=("setpriv", "--bounding-set", "-sys_admin")

@@ -176,9 +176,9 @@ def emulate(
         by_frr=tuple(each.value for each in frr or ()),
     )
     found = run(wanted, _tell)
+    print_document(found, lambda width: emulation_lines(found, width), json=json)
     if output is not None:
         write_document(output, found)
-    print_document(found, lambda width: emulation_lines(found, width), json=json)
     return DIFFERS if found.problems or found.rejected else 0
 
 

@@ -76,11 +76,11 @@ def validate(
     measured = measure(wanted, network, _tell)
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     found = conclude(wanted, network, measured, this_machine(), made_at)
-    if found.exact:
-        _tell(f"kept in {save(state_folder(), found.calibration)}")
+    print_document(found, lambda width: validation_lines(found, width), json=json)
     if output is not None:
         write_document(output, found)
-    print_document(found, lambda width: validation_lines(found, width), json=json)
+    if found.exact:
+        _tell(f"kept in {save(state_folder(), found.calibration)}")
     return 0 if found.good else MISSED
 
 
