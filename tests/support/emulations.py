@@ -14,7 +14,7 @@ from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.emulate.scene import Scene
 
 DESCRIPTION = """\
-nodes: 50
+nodes: [{count: 50}]
 pods_per_node: 30
 fabric: {kind: l2}
 addresses: {pods: [10.244.0.0/16], services: 10.96.0.0/16, nodes: 192.168.0.0/16}
