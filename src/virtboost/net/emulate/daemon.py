@@ -9,6 +9,7 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -97,7 +98,7 @@ class Process:
             time.sleep(0.02)
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds of its threads."""
+        """Return its CPU seconds, with its children's."""
         return cpu_s(self.running().pid)
 
     def memory_bytes(self) -> int:
@@ -186,7 +187,7 @@ class Daemon(ABC):
         return (self.running(),)
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds of its threads, and of those that serve it."""
+        """Return its CPU seconds, and of those that serve it."""
         return sum(each.cpu_s() for each in (self.running(), *self.servants))
 
     def memory_bytes(self) -> int:
@@ -195,9 +196,19 @@ class Daemon(ABC):
 
 
 def cpu_s(pid: int) -> float:
-    """Return the CPU seconds of a process's threads."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    """Return the CPU seconds of a process, with its children that run or that it waited for.
+
+    Source: proc(5), /proc/pid/stat: cutime and cstime are the 14th and 15th after the name.
+    """
+    process = Path(f"/proc/{pid}")
+    waited = (process / "stat").read_text().rpartition(") ")[2].split()[13:15]
+    total = sum(map(int, waited)) / os.sysconf("SC_CLK_TCK")
+    for task in (process / "task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0]) / 1e9
+        for child in (task / "children").read_text().split():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                total += cpu_s(int(child))
+    return total
 
 
 def memory_bytes(pid: int) -> int:

@@ -87,10 +87,22 @@ def routes(nodes: list[dict[str, Any]]) -> Iterator[str]:
             )
 
 
-def batch(program: str, lines: Iterator[str]) -> None:
-    """Give lines to ``ip`` or ``bridge``."""
-    text = "".join(f"{line}\n" for line in lines)
-    subprocess.run((program, "-batch", "-"), input=text, text=True, check=True)
+class Kernel:
+    """``ip`` or ``bridge`` that takes lines for as long as there are some."""
+
+    def __init__(self, program: str) -> None:
+        """Start it."""
+        self._process = subprocess.Popen((program, "-batch", "-"), stdin=subprocess.PIPE, text=True)
+
+    def do(self, lines: Iterator[str]) -> None:
+        """Give it some lines.
+
+        Raises:
+            BrokenPipeError: It did not take one before, and ended.
+        """
+        if self._process.stdin is not None:
+            self._process.stdin.writelines(f"{line}\n" for line in lines)
+            self._process.stdin.flush()
 
 
 def main() -> None:
@@ -98,13 +110,15 @@ def main() -> None:
     told = json.loads(Path("config").read_text())
     own = told["own"]
     if f"{DEVICE}:" not in Path("/proc/net/dev").read_text():
-        batch("ip", device(told))
+        text = "".join(f"{line}\n" for line in device(told))
+        subprocess.run(("ip", "-batch", "-"), input=text, text=True, check=True)
+    links, entries = Kernel("ip"), Kernel("bridge")
     store = http.client.HTTPConnection(told["datastore"], PORT)
     call(store, "/v3/kv/put", key=coded(NODES + own["address"]), value=coded(json.dumps(own)))
     for events in watched(told["datastore"]):
         if nodes := others(events, own["address"]):
-            batch("bridge", forwarding(nodes))
-            batch("ip", routes(nodes))
+            entries.do(forwarding(nodes))
+            links.do(routes(nodes))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from virtboost.net.emulate import chassis
-from virtboost.net.emulate.daemon import Process, cpu_s, memory_bytes, shown
+from virtboost.net.emulate.daemon import Process, memory_bytes, shown
 from virtboost.net.emulate.space import RUN
 from virtboost.net.emulate.speaker import DATASTORE
 from virtboost.net.emulate.switch import CLIENT_S, QUIET, Switch
@@ -102,14 +102,7 @@ class Chassis(Switch):
 
     def controller_memory_bytes(self) -> int:
         """Return the memory of ovn-controller."""
-        return memory_bytes(self._controller_pid())
-
-    def cpu_s(self) -> float:
-        """Return the CPU seconds of all its daemons."""
-        return super().cpu_s() + cpu_s(self._controller_pid())
-
-    def _controller_pid(self) -> int:
-        return int((self.folder / "ovn-controller.pid").read_text())
+        return memory_bytes(int((self.folder / "ovn-controller.pid").read_text()))
 
 
 class Logical(Switched):
@@ -129,9 +122,9 @@ class Logical(Switched):
         super().check()
         self._central.check()
 
-    def cpu_s(self) -> float:
-        """Return the CPU seconds of all daemons."""
-        return super().cpu_s() + sum(each.cpu_s() for each in self._central.daemons)
+    def central_cpu_s(self) -> float:
+        """Return the CPU seconds of both databases and of northd."""
+        return sum(each.cpu_s() for each in self._central.daemons)
 
     def counted(self) -> dict[str, list[float]]:
         """Return the counts of each node, and the rows of logical flows."""

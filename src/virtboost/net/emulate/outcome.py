@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from virtboost.net.emulate.scene import Fault
+from virtboost.net.emulate.scene import WITHOUT_BGP, Fault
 from virtboost.net.figure import Figure
 
 TITLES = {
@@ -43,6 +43,10 @@ TITLES = {
 
 MOST_BUSY = 0.7
 """Of the CPUs: above, times are the machine's rather than the design's."""
+
+MOST_OTHERS = 0.15
+"""Of the CPU seconds, of programs beside the emulation, where its start fills all CPUs anyhow: that
+of tunnels does."""
 
 MOST_HARNESS = 0.2
 """Of all CPU seconds."""
@@ -91,10 +95,14 @@ class Cost(Struct, frozen=True, kw_only=True):
     """Of all daemons, and of scripts that play the part of some."""
     reflector_cpu_s: float
     """Of the busiest reflector; 0: there is none."""
+    central_cpu_s: float = 0.0
+    """Of those that all nodes share, etcd or OVN's databases and northd; 0: there are none."""
     harness_cpu_s: float
     """Of what watched them."""
     busy_ratio: float
     """Of all CPUs of this machine, whoever kept them busy."""
+    others_cpu_s: float = 0.0
+    """Of all that is none of these."""
 
 
 class Losses(Struct, frozen=True, kw_only=True):
@@ -180,7 +188,8 @@ def spread(values: Iterable[float]) -> Spread:
 
 def judged(run: Emulation) -> Emulation:
     """Return a run with what is wrong with it, and with its times."""
-    reasons = (*_overload(run.cost), *_lost(run.losses))
+    busy = _crowd(run.cost) if run.design in WITHOUT_BGP else _overload(run.cost)
+    reasons = (*busy, *_own(run.cost), *_lost(run.losses))
     return structs.replace(run, problems=tuple(_problems(run)), rejected=reasons)
 
 
@@ -200,6 +209,15 @@ def _problems(run: Emulation) -> Iterator[str]:
 def _overload(cost: Cost) -> Iterator[str]:
     if cost.busy_ratio > MOST_BUSY:
         yield f"the CPUs were {cost.busy_ratio:.0%} busy, over {MOST_BUSY:.0%}"
+
+
+def _crowd(cost: Cost) -> Iterator[str]:
+    ratio = cost.others_cpu_s / (cost.daemon_cpu_s + cost.harness_cpu_s + cost.others_cpu_s)
+    if ratio > MOST_OTHERS:
+        yield f"{ratio:.0%} of the CPU seconds went to other programs, over {MOST_OTHERS:.0%}"
+
+
+def _own(cost: Cost) -> Iterator[str]:
     whole = cost.daemon_cpu_s + cost.harness_cpu_s
     if cost.harness_cpu_s > MOST_HARNESS * whole:
         ratio = cost.harness_cpu_s / whole

@@ -51,8 +51,12 @@ class Plane(ABC):
         self.watch = self.watching()
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds of all daemons."""
+        """Return the CPU seconds of the daemons of speakers."""
         return sum(each.cpu_s() for each in self.daemons)
+
+    def central_cpu_s(self) -> float:
+        """Return the CPU seconds of daemons that all nodes share; 0: there are none."""
+        return 0.0
 
     def updates(self) -> int:
         """Return the routes that daemons were told of; 0: not by BGP."""

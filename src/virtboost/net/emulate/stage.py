@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from pathlib import Path
@@ -89,6 +90,7 @@ def _converge(scene: Scene, plane: Plane, setup_s: float) -> tuple[Spread | None
     """Start all daemons, and wait until no node lacks anything, or nothing happens any more."""
     watch = plane.watch
     busy, harness, clients = _busy(), _used_s(resource.RUSAGE_SELF), _used_s(CLIENTS)
+    central = plane.central_cpu_s()
     began = time.monotonic()
     for each in plane.daemons:
         each.start()
@@ -101,15 +103,22 @@ def _converge(scene: Scene, plane: Plane, setup_s: float) -> tuple[Spread | None
         if time.monotonic() > checked + 1:
             checked = time.monotonic()
             plane.check()
+    plane.check()
     reflecting = [each.cpu_s() for each in plane.daemons if each.speaker.reflector]
     worked, idle = (after - before for after, before in zip(_busy(), busy, strict=True))
+    central = plane.central_cpu_s() - central
+    own = plane.cpu_s() + central + _used_s(CLIENTS) - clients
+    watching = _used_s(resource.RUSAGE_SELF) - harness
+    others = worked / os.sysconf("SC_CLK_TCK") - own - watching
     cost = Cost(
         setup_s=setup_s,
         spawn_s=spawn_s,
-        daemon_cpu_s=plane.cpu_s() + _used_s(CLIENTS) - clients,
+        daemon_cpu_s=own,
         reflector_cpu_s=max(reflecting, default=0),
-        harness_cpu_s=_used_s(resource.RUSAGE_SELF) - harness,
+        central_cpu_s=central,
+        harness_cpu_s=watching,
         busy_ratio=worked / max(1, worked + idle),
+        others_cpu_s=max(0.0, others),
     )
     if not watch.complete:
         return None, cost

@@ -64,9 +64,9 @@ class Stored(Plane):
         wanted = {place: everywhere - {*node.blocks} for place, node in self.nodes.items()}
         return Watch(wanted, felix.PROTOCOL)
 
-    def cpu_s(self) -> float:
-        """Return the CPU seconds of all daemons, and of etcd."""
-        return super().cpu_s() + self._etcd.cpu_s()
+    def central_cpu_s(self) -> float:
+        """Return the CPU seconds of etcd."""
+        return self._etcd.cpu_s()
 
     def counted(self) -> dict[str, list[float]]:
         """Return the counts of each node, and of etcd."""

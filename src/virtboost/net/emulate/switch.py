@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from virtboost.errors import Unreachable
 from virtboost.net.emulate.daemon import Daemon, DaemonError, Process, shown
 from virtboost.net.emulate.flows import AWAIT_DATABASE
+from virtboost.net.emulate.space import RUN
 from virtboost.transport.unixctl import Unixctl
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -51,7 +55,7 @@ class Switch(Daemon):
     def start(self) -> None:
         """Start the daemons, and the controller that waits for them."""
         if not self.servants:
-            self._ask("ovsdb-tool", "create", str(self.folder / "conf.db"), SCHEMA)
+            shutil.copy(_empty(), self.folder / "conf.db")
             server = ("ovsdb-server", "conf.db", "--remote=punix:db.sock", "--pidfile", *QUIET)
             self.servants = (self.begin(server, "ovsdb-server"),)
         super().start()
@@ -109,3 +113,11 @@ class Switch(Daemon):
         if found is None:
             raise DaemonError(f"Open vSwitch of {self.speaker.address}: {told.strip()}")
         return int(found[1])
+
+
+@functools.cache
+def _empty() -> Path:
+    """Return a database without rows, of which each switch has a copy: they start at once."""
+    path = RUN / "empty.db"
+    shown("ovsdb-tool", "create", str(path), SCHEMA)
+    return path
