@@ -22,6 +22,8 @@ SOURCES = {
     "ovn-ladder": "net validate --ladder: OVN 23.03.1, 10 to 100 switches of 10 to 40 ports, none "
     f"for gateways; {_VM}",
     "ovn-northd": f"OVN 23.03.1, 900 to 11,000 rows of logical flows; {_VM}",
+    "overlays-emulated": "net emulate: ovs-vxlan with 5 to 30 nodes, calico-vxlan with 10 to 80, "
+    f"ovn-central with 4 to 20; {_VM}",
     "etcd-watch": f"etcd 3.4.23 through its JSON gateway, 50 to 500 watchers; {_VM}",
     "antrea-pipeline": "Antrea v1.15, docs/design/ovs-pipeline.md: flows by table",
     "kube-proxy": "8 iptables rules a service: 40,000 for 5,000, 160,000 for 20,000; besthub.dev, "

@@ -285,6 +285,23 @@ def test_a_run_on_a_busy_machine_is_rejected() -> None:
     )
 
 
+def test_a_start_of_tunnels_is_rejected_for_what_others_took() -> None:
+    """It fills the CPUs itself: 8 s of daemons, 1 of the emulation, 1.5 of others are 14.3 %."""
+
+    def rejected(others_cpu_s: float) -> tuple[str, ...]:
+        cost = Cost(
+            setup_s=1, spawn_s=0, daemon_cpu_s=8, reflector_cpu_s=0, harness_cpu_s=1, busy_ratio=1, others_cpu_s=others_cpu_s,
+        )  # fmt: skip
+        run = Emulation(
+            design="ovs-vxlan", nodes=2, reflectors=0, described_nodes=2, converged=spread([1]), measures={}, updates=0,
+            reach=Reach(sent=2, arrived=2), faults=(), cost=cost,
+        )  # fmt: skip
+        return judged(run).rejected
+
+    assert rejected(1.5) == ()
+    assert rejected(3) == ("25% of the CPU seconds went to other programs, over 15%",)
+
+
 def test_of_a_hundred_nodes_the_95th() -> None:
     found = spread(range(100, 0, -1))
     assert (found.least, found.median, found.p95, found.most) == (1, 50.5, 95, 100)

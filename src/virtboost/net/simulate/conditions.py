@@ -35,3 +35,5 @@ class Conditions(Struct, frozen=True, kw_only=True):
     pods_on_reflectors: bool = True
     """Whether reflectors are nodes with pods of their own, as in a plan; an emulation's have
     none."""
+    typhas: bool = True
+    """Whether Typhas stand between a datastore and nodes, as in a plan; an emulation has none."""

@@ -100,16 +100,26 @@ class Costs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     member_s: float = 20e-6
     """CPU seconds of Felix to add an address to a set.  Published: 1 to 2 ms for 100
     (projectcalico/felix issue 786, 2015)."""
+    agent_s: float = 0.12
+    """CPU seconds of a node's agent to start. Measured of the part of Felix that an emulation has
+    (``overlays-emulated``); Felix itself does more."""
     remote_s: float = law.REMOTE_S.value
     """Seconds of Felix to add a remote node to a VXLAN: route, forwarding entry and neighbour
     (``kernel-routes``)."""
 
     # Open vSwitch, OVN.
+    switch_s: float = 0.13
+    """CPU seconds of a node's Open vSwitch to start, with its database and what prepares it
+    (``overlays-emulated``)."""
+    switch_bytes: float = law.SWITCH_BYTES
+    """Of an ovs-vswitchd without rules; less where many share a machine (``ovs-rules``)."""
     rule_s: float = law.RULE_S.value
     """Seconds to install an OpenFlow rule, in a bundle.  Measured: 16 to 22 us, to 200,000 rules
     (``ovs-rules``)."""
     rule_bytes: float = law.RULE_BYTES.value
     """Of a rule in ovs-vswitchd.  Measured: 1,000 to 1,340 (``ovs-rules``)."""
+    tunnel_bytes: float = 50e3
+    """Of a tunnel in ovs-vswitchd, with megaflows both ways (``overlays-emulated``)."""
     upcall_s: float = law.UPCALL_CPU.value
     """CPU seconds of the first packet of a flow, with the installation of the megaflow.
     Measured: 24 to 93 us in the userspace datapath (``ovs-upcall``)."""
@@ -124,6 +134,23 @@ class Costs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     northd_row_s: float = law.NORTHD_ROW_CPU.value
     """CPU seconds of northd for each row of logical flows of a whole computation. Measured: 20
     to 35 us, to 11,000 rows (``ovn-northd``)."""
+    row_s: float = 54e-6
+    """CPU seconds of the southbound database to give a row to an ovn-controller, with all else that
+    it does meanwhile (``overlays-emulated``)."""
+    chassis_s: float = 0.07
+    """CPU seconds of an ovn-controller to start (``overlays-emulated``)."""
+    tunnel_s: float = 0.02
+    """CPU seconds of a node of OVN for each tunnel, a port of its ovs-vswitchd
+    (``overlays-emulated``)."""
+    port_s: float = 2.3e-3
+    """CPU seconds of a node of OVN for each of its pods (``overlays-emulated``)."""
+    controller_rule_s: float = 3.4e-6
+    """CPU seconds of ovn-controller for each rule, of all whenever a node joins
+    (``overlays-emulated``)."""
+    controller_bytes: float = law.CONTROLLER_IDLE_BYTES
+    """Of an ovn-controller without rules (``ovn-fit``)."""
+    controller_rule_bytes: float = law.CONTROLLER_BYTES.value
+    """Of a rule in ovn-controller (``ovn-fit``)."""
 
     def __post_init__(self) -> None:
         """Refuse what no machine has.

@@ -59,18 +59,7 @@ def simulate(
     Raises:
         InputError: A scenario does not fit, or the network is too small or too large for it.
     """
-    given = conditions or Conditions()
-    scale = scale_of(network)
-    case = Case(
-        design=design,
-        scale=scale if nodes is None else scale.at(nodes),
-        block_pods=1 << (32 - network.addresses.block),
-        costs=costs or Costs(),
-        conditions=given,
-        detection=given.detection or _planned(design, network, scale),
-        seed=seed,
-    )
-    _require_size(case)
+    case = case_of(network, design, costs=costs, conditions=conditions, seed=seed, nodes=nodes)
     chosen = _chosen(case, scenarios)
     found = case.speakers() if design.routing in BGP else None
     routes = case.scale.routes if found is None else found.origins * found.blocks
@@ -85,6 +74,31 @@ def simulate(
         outcomes=tuple(_RUNS[each](case) for each in chosen),
         notes=tuple(extent(case, network)),
     )
+
+
+def case_of(
+    network: Network,
+    design: Design,
+    *,
+    costs: Costs | None = None,
+    conditions: Conditions | None = None,
+    seed: int = 0,
+    nodes: int | None = None,
+) -> Case:
+    """Return what all scenarios of a run have in common; see ``simulate``."""
+    given = conditions or Conditions()
+    scale = scale_of(network)
+    case = Case(
+        design=design,
+        scale=scale if nodes is None else scale.at(nodes),
+        block_pods=1 << (32 - network.addresses.block),
+        costs=costs or Costs(),
+        conditions=given,
+        detection=given.detection or _planned(design, network, scale),
+        seed=seed,
+    )
+    _require_size(case)
+    return case
 
 
 def _planned(design: Design, network: Network, scale: Scale) -> failure.Detection | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from virtboost.net.simulate import load
+from virtboost.net.simulate import load, tunnels
 from virtboost.net.simulate.case import Case
 from virtboost.net.simulate.outcome import Outcome, distribution
 from virtboost.net.simulate.ticks import SECOND, Nanoseconds, nanoseconds
@@ -17,32 +17,26 @@ MOST_CONNECTIONS = 5_000_000
 
 ONE_HANDLER = "one thread takes the upcalls; Open vSwitch begins several where there are CPUs"
 
-READING = "reading what there is from the datastore is not in it: nobody measured that"
+ALONE = "what an emulation's agents take to start is in it; nobody measured Felix, Antrea or Typha"
 
 
 def rules(case: Case) -> Outcome:
-    """Simulate nodes that install all their rules, or the routes of a VXLAN, at once."""
-    scale, costs, forms = case.scale, case.costs, case.design.forms
-    counts: dict[str, int] = {}
-    peaks: dict[str, float] = {}
+    """Simulate nodes that start, are told of each other, and install their rules or routes."""
+    began, forms = tunnels.begin(case), case.design.forms
+    peaks = {"node_cpu_s": began.node_cpu_s, "cpu_s": began.cpu_s}
+    counts = {"routes": case.scale.routes}
     if "openflow_rules" in forms:
-        count = round(forms["openflow_rules"](scale).value)
-        took_s = count * costs.rule_s
-        counts["rules"] = count
-        peaks["node_bytes"] = round(count * costs.rule_bytes)
-    else:
-        counts["routes"] = scale.routes
-        took_s = (scale.nodes - 1) * costs.remote_s
-    before_s = 0.0
-    if case.design.name == "ovn-central":
-        before_s = forms["logical_flows"](scale).value * costs.northd_row_s
-        peaks["central_cpu_s"] = round(before_s, 9)
+        count = round(forms["openflow_rules"](case.scale).value)
+        counts = {"rules": count}
+        peaks["node_bytes"] = case.costs.switch_bytes + count * case.costs.rule_bytes
+    if began.central:
+        peaks["central_cpu_s"] = began.central_cpu_s
     return Outcome(
         scenario="start",
-        times={"installed": distribution(np.full(scale.nodes, before_s + took_s))},
+        times={"installed": distribution(np.array(began.ready))},
         counts=counts,
-        peaks=peaks | {"node_cpu_s": round(took_s, 9)},
-        notes=(READING,),
+        peaks={key: round(value, 9) for key, value in peaks.items()},
+        notes=(ALONE,),
     )
 
 
