@@ -122,6 +122,38 @@ def _used(described: str, kernel: str, state: Path) -> None:
     assert run("simulate", described, *argv).stdout == simulated.stdout
 
 
+def test_a_network_of_tunnels_is_predicted_and_run(
+    described: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven nodes, none of which is in the fit: 2 * 6 rules for others, 5 * 30 for pods, 2 more; 3
+    megaflows for each tunnel.  Other tests take CPUs meanwhile."""
+    need("ovs-vswitchd", "ovsdb-server", "ovs-ofctl", "ethtool")
+    monkeypatch.setattr(outcome, "MOST_OTHERS", 1.0)
+    written = tmp_path / "out.json"
+    options = ("--design", "ovs-vxlan", "--sizes", "3,5", "--hold-out", "7", "--repeats", "1")
+    done = run("validate", described, *options, "-o", str(written))
+    found = json.loads(written.read_text())
+    rows = {row["what"]: row for row in found["comparisons"]}
+    exact = {what: row["predicted"] for what, row in rows.items() if row["kind"] == "exact"}
+    assert exact == {
+        "tunnels of a node": 6,
+        "OpenFlow rules of a node": 164,
+        "megaflows of a node's tunnels": 18,
+        "addresses that a node's switch learned": 0,
+    }
+    assert all(rows[what]["met"] for what in exact)
+    memory = rows["memory of a node's ovs-vswitchd"]
+    assert memory["predicted"] == pytest.approx(memory["measured"]["median"], rel=0.1)
+    assert rows["CPU of all daemons"]["measured"]["median"] > 0
+    assert {"50 % of nodes are ready", "95 % of nodes are ready"} < {*rows}
+    assert done.exit_code == ("missed" in done.stdout)
+    argv = ("--design", "ovs-vxlan", "--scenario", "start", "--json")
+    simulated = json.loads(run("simulate", described, *argv).stdout)["runs"][0]
+    assert found["calibration"]["machine"]["kernel"] in simulated["machine"]
+    said = found["calibration"]["costs"]["switch_s"]
+    assert simulated["outcomes"][0]["times"]["installed"]["p50"] > said > 0
+
+
 def test_without_a_calibration_costs_are_those_of_another_machine(described: str) -> None:
     assert json.loads(run("plan", described, "--json").stdout)["machine"] is None
     simulated = run(

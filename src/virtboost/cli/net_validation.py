@@ -68,11 +68,11 @@ def validate(
     except ImportError as error:
         raise InputError("net validate needs scipy: pip install 'virtboost[net]'") from error
 
-    require(ladder=ladder)
     network = from_yaml(read_text(description), Network, str(description))
     wanted = order(
         network, design=design, sizes=sizes, hold_out=hold_out, repeats=repeats, ladder=ladder
     )
+    require(wanted)
     measured = measure(wanted, network, _tell)
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     found = conclude(wanted, network, measured, this_machine(), made_at)

@@ -26,12 +26,7 @@ def validation_lines(found: Validation, width: int) -> Iterator[str]:
             f"beyond {WALL_NODES} nodes seconds of the clock are the machine's, and not compared",
             width,
         )
-    made = found.calibration
-    yield from wrapped(
-        f"costs fitted to all of it: memory of a BIRD within {made.memory_error:.1%}, CPU seconds "
-        f"within {made.cpu_error:.0%}; {made.nodes:,} nodes, {made.peers:,} peers of one BIRD",
-        width,
-    )
+    yield from wrapped(f"costs fitted to all of it: {_fitted(found)}", width)
     if found.stretch > 1:
         yield from wrapped(
             f"the {found.described_nodes:,} nodes described are {found.stretch:,.3g} times the "
@@ -42,6 +37,18 @@ def validation_lines(found: Validation, width: int) -> Iterator[str]:
         yield from wrapped(f"rejected, and run again: {text}", width)
     for problem in found.problems:
         yield from wrapped(f"not as planned: {problem}", width)
+
+
+def _fitted(found: Validation) -> str:
+    made = found.calibration
+    reach = made.tunnels.get(found.design)
+    if reach is None:
+        memory, cpu, nodes = made.memory_error, made.cpu_error, made.nodes
+        beyond = f", {made.peers:,} peers of one BIRD"
+    else:
+        memory, cpu, nodes = reach.memory_error, reach.cpu_error, reach.nodes
+        beyond = ""
+    return f"memory within {memory:.1%}, CPU seconds within {cpu:.0%}; {nodes:,} nodes{beyond}"
 
 
 def _table(found: Validation) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -283,7 +284,7 @@ def test_how_late_bfd_is_comes_from_its_fastest_timers() -> None:
         ({"hold_out": 2000}, r"^2000 nodes: calico-mesh can be run with 3 to 1000$"),
         ({"hold_out": 20}, r"^--hold-out 20: must be more than the 20 of --sizes$"),
         ({"repeats": 0}, r"^--repeats: from 1 to 100$"),
-        ({"design": "calico-vxlan"}, r"^--design calico-vxlan: can be run: calico-mesh"),
+        ({"design": "calico-tor"}, r"^--design calico-tor: can be run: calico-mesh"),
     ],
 )
 def test_what_cannot_be_validated(changes: dict[str, Any], told: str) -> None:
@@ -369,3 +370,83 @@ def test_what_is_no_message_is_refused(wrong: bytes) -> None:
 
 def test_spread_of_repeats() -> None:
     assert spread([3.0]).median == 3
+
+
+def test_a_cost_that_is_known_is_not_fitted() -> None:
+    """10 of one and 5 of another that takes 2 took 60: the one takes 5."""
+    found = fitted([Row({"a": 10, "b": 5}, 60.0)], {"a": 4.0}, {"b": 2.0})
+    assert found == {"a": pytest.approx(5, rel=0.01)}
+
+
+def switches(nodes: int, *, cpu: float = 1.0, memory: float = 1.0) -> Emulation:
+    """Return switches by hand: 0.1 s each and 20 us for each of 150 + 2 a peer rules; 12 MB each, 1,340
+    bytes a rule and 60 kB a tunnel.  Nodes begin in turn, every 5 ms of the CPUs, and share two."""
+    rules, tunnels = 150 + 2 * (nodes - 1), nodes - 1
+    own = 12e6 + 1_340 * rules + 60e3 * tunnels
+    cpu_s = nodes * (0.1 + 20e-6 * rules) * cpu
+    counted = {"openflow_rules": rules, "tunnels_per_node": tunnels}
+    measures = {
+        key: Measure(expected=exact(value), measured=spread([value]))
+        for key, value in counted.items()
+    }
+    measures["switch_memory"] = Measure(expected=measured(own, own, own), measured=spread([own * memory]))  # fmt: skip
+    return Emulation(
+        design="ovs-vxlan", nodes=nodes, reflectors=0, described_nodes=400, converged=spread([cpu_s / 2] * nodes),
+        measures=measures, updates=0, reach=Reach(sent=1, arrived=1), faults=(),
+        cost=Cost(setup_s=0, spawn_s=0.01, daemon_cpu_s=cpu_s, reflector_cpu_s=0, harness_cpu_s=nodes * 0.001, busy_ratio=1),
+    )  # fmt: skip
+
+
+def of_tunnels(*held_out: Emulation) -> Validation:
+    found = Findings(
+        emulations=(switches(5), switches(10), *held_out), cuts=(), climbed=(), rejected=()
+    )
+    asked = order(
+        described(), design="ovs-vxlan", sizes="5,10", hold_out=30, repeats=1, ladder=False
+    )
+    return conclude(asked, described(), found, HERE, "now")
+
+
+def test_a_network_of_tunnels_is_predicted_by_smaller_ones() -> None:
+    """Half as much CPU again and a fifth more memory than the smaller ones say is too much; the time is
+    that of the CPUs, which nearly all nodes need to the end."""
+    good = {row.what: row for row in of_tunnels(switches(30)).comparisons}
+    assert all(row.met for row in good.values())
+    assert good["OpenFlow rules of a node"].predicted == 208
+    assert good["CPU of all daemons"].error == pytest.approx(0, abs=0.02)
+    assert good["memory of a node's ovs-vswitchd"].error == pytest.approx(0, abs=0.04)
+    assert good["95 % of nodes are ready"].error == pytest.approx(0, abs=0.05)
+    more = {row.what: row for row in of_tunnels(switches(30, cpu=1.5, memory=1.2)).comparisons}
+    assert more["CPU of all daemons"].error == pytest.approx(-1 / 3, abs=0.02)
+    assert [row.what for row in more.values() if not row.met] == [
+        "memory of a node's ovs-vswitchd",
+        "CPU of all daemons",
+        "50 % of nodes are ready",
+    ]
+
+
+def test_what_one_validation_told_another_does_not_lose() -> None:
+    """Costs of BGP are those of before, of switches the new ones; of the design before, the same."""
+    new = of_tunnels(switches(30)).calibration
+    assert (new.nodes, new.laws.bird_bytes) == (0, PAGE.bird_bytes)
+    both = new.beside(MADE)
+    assert both.costs.switch_s == pytest.approx(0.1, rel=0.02)
+    assert both.costs.session_s == MADE.costs.session_s
+    assert (both.nodes, both.peers, both.made_at) == (80, 500, "now")
+    assert both.laws.bird_bytes == 1e6
+    assert both.tunnels == {"ovs-vxlan": new.tunnels["ovs-vxlan"]}
+    again = structs.replace(MADE, rules=200_000).beside(both)
+    assert (again.costs.switch_s, again.rules) == (both.costs.switch_s, 200_000)
+    assert again.tunnels == both.tunnels
+    newer = structs.replace(MADE, machine=structs.replace(HERE, kernel="6.2"))
+    assert newer.beside(both) == newer
+
+
+def test_a_calibration_is_kept_beside_the_one_before(tmp_path: Path) -> None:
+    machine.save(tmp_path, MADE)
+    path = machine.save(tmp_path, of_tunnels(switches(30)).calibration)
+    found = json.loads(path.read_text())
+    assert (found["peers"], [*found["tunnels"]]) == (500, ["ovs-vxlan"])
+    path.write_text("{}")
+    machine.save(tmp_path, MADE)
+    assert json.loads(path.read_text())["tunnels"] == {}

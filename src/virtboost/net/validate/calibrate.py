@@ -51,10 +51,15 @@ def calibrated(data: Data, belief: Costs, shares: Shares) -> Costs:
         ),
         key=lambda costs: _misfit(cpu_rows(data, costs, shares), costs),
     )
-    found = _with(found, ("rule_s",), work.rule_time(data.climbed))
-    found = _with(found, ("rule_bytes",), work.rule_memory(data.climbed))
-    found = _with(found, ("northd_row_s",), work.northd_time(data.climbed))
-    return _watch(found, work.watch_time(data.climbed))
+    return of_ladders(found, data.climbed)
+
+
+def of_ladders(costs: Costs, climbed: Sequence[Run]) -> Costs:
+    """Return costs with those that ladders of other daemons than BIRD tell."""
+    found = _with(costs, ("rule_s",), work.rule_time(climbed))
+    found = _with(found, ("rule_bytes",), work.rule_memory(climbed))
+    found = _with(found, ("northd_row_s",), work.northd_time(climbed))
+    return _watch(found, work.watch_time(climbed))
 
 
 def memory_rows(data: Data) -> list[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from msgspec import structs
 
@@ -13,7 +14,7 @@ from virtboost.net.emulate.outcome import TITLES, Emulation, spread
 from virtboost.net.emulate.scene import smaller
 from virtboost.net.failure import Detection
 from virtboost.net.simulate.cost import Costs
-from virtboost.net.validate import predict, work
+from virtboost.net.validate import predict, tunnels, work
 from virtboost.net.validate.calibrate import Data, calibrated, cpu_rows, memory_rows
 from virtboost.net.validate.calibration import Calibration, Machine
 from virtboost.net.validate.compare import WALL_NODES, Comparison, Size
@@ -27,16 +28,61 @@ FAR = 10
 """Times beyond what was fitted, at which memory has a goal of its own."""
 
 
+Told = tuple[Iterator[Comparison], Calibration]
+"""What is held against the size that was held out, and what is kept."""
+
+
 def conclude(
     order: Order, network: Network, found: Findings, machine: Machine, made_at: str
 ) -> Validation:
-    """Return predictions beside measurements, and costs from all of them.
+    """Return predictions beside measurements, and costs from all of them."""
+    judged = _by_bgp if order.by_bgp else _by_tunnels
+    comparisons, calibration = judged(order, network, found, machine)
+    return Validation(
+        design=order.design,
+        described_nodes=network.node_count,
+        sizes=order.sizes,
+        hold_out=order.hold_out,
+        repeats=order.repeats,
+        comparisons=(
+            *_structure(_held_out(order, found)),
+            *comparisons,
+            *_databases(found.climbed),
+        ),
+        rejected=found.rejected,
+        problems=tuple(_problems(found)),
+        calibration=structs.replace(calibration, made_at=made_at),
+    )
+
+
+def _by_tunnels(order: Order, network: Network, found: Findings, machine: Machine) -> Told:
+    """Conclude of tunnels: what predicts the held-out size comes from the smaller ones alone."""
+    start = tunnels.Start(network=network, design=order.design, cpus=machine.cpus)
+    held_out = _held_out(order, found)
+    smaller_ones = [run for run in found.emulations if run not in held_out]
+    costs = tunnels.calibrated(start, tunnels.Known(smaller_ones, found.climbed), Costs())
+    everything = tunnels.Known(found.emulations, found.climbed)
+    final = tunnels.calibrated(start, everything, Costs())
+    calibration = Calibration(
+        machine=machine,
+        made_at="",
+        watchers=max(_watchers(found.climbed), tunnels.watchers(held_out)),
+        rules=_rules(found.climbed),
+        rows=_rows(found.climbed),
+        tunnels={order.design: tunnels.reach(start, everything, final)},
+        costs=structs.replace(final, machine=machine.label, spawn_s=0.0),
+    )
+    return tunnels.compared(start, costs, held_out), calibration
+
+
+def _by_bgp(order: Order, network: Network, found: Findings, machine: Machine) -> Told:
+    """Conclude of BGP.
 
     Costs that predict the held-out size come from the smaller ones, and from single BIRDs with no
     more peers than the held-out size brings.
     """
-    held_out = [run for run in found.emulations if run.nodes == order.hold_out]
-    fitted = [run for run in found.emulations if run.nodes != order.hold_out]
+    held_out = _held_out(order, found)
+    fitted = [run for run in found.emulations if run not in held_out]
     blocks = smaller(network, order.hold_out).blocks_per_node
     near = [run for run in found.climbed if _peers(run) < order.hold_out]
     case = predict.Question(network=network, design=order.design)
@@ -44,52 +90,47 @@ def conclude(
     cuts = [cut for cut in found.cuts if not cut.problems and not cut.missing]
     belief = _prompt(cuts)
     costs = calibrated(known, belief, case.shares)
-    comparisons = (
-        *_structure(held_out),
-        *_network(
-            case.start(order.hold_out, _emulated(costs, held_out), machine.cpus), held_out, blocks
-        ),
-        *_beyond(known, costs, found.climbed),
-        *_databases(found.climbed),
-        *_cuts(costs, cuts),
-    )
+    said = case.start(order.hold_out, _emulated(costs, held_out), machine.cpus)
     everything = Data(emulations=found.emulations, blocks=blocks, climbed=found.climbed)
-    return Validation(
-        design=order.design,
-        described_nodes=network.node_count,
-        sizes=order.sizes,
-        hold_out=order.hold_out,
-        repeats=order.repeats,
-        comparisons=comparisons,
-        rejected=found.rejected,
-        problems=tuple(_problems(found)),
-        calibration=_calibration(order, everything, case, belief, machine=machine, made_at=made_at),
+    comparisons = chain(
+        _network(said, held_out, blocks), _beyond(known, costs, found.climbed), _cuts(costs, cuts)
     )
+    return comparisons, _calibration(order, everything, case, belief, machine)
 
 
 def _calibration(
-    order: Order,
-    data: Data,
-    case: predict.Question,
-    belief: Costs,
-    *,
-    machine: Machine,
-    made_at: str,
+    order: Order, data: Data, case: predict.Question, belief: Costs, machine: Machine
 ) -> Calibration:
     costs = structs.replace(calibrated(data, belief, case.shares), machine=machine.label)
     values = structs.asdict(costs)
     return Calibration(
         machine=machine,
-        made_at=made_at,
+        made_at="",
         nodes=order.hold_out,
         peers=max((order.hold_out - 1, *map(_peers, data.climbed))),
-        watchers=max((run.rung.watchers for run in work.watched(data.climbed)), default=0),
-        rules=max((run.rung.rules for run in work.ruled(data.climbed)), default=0),
-        rows=max((run.rows for run in work.databases(data.climbed)), default=0),
+        watchers=_watchers(data.climbed),
+        rules=_rules(data.climbed),
+        rows=_rows(data.climbed),
         memory_error=worst(memory_rows(data), values),
         cpu_error=worst(cpu_rows(data, costs, case.shares), values),
         costs=costs,
     )
+
+
+def _held_out(order: Order, found: Findings) -> list[Emulation]:
+    return [run for run in found.emulations if run.nodes == order.hold_out]
+
+
+def _watchers(climbed: Sequence[Run]) -> int:
+    return max((run.rung.watchers for run in work.watched(climbed)), default=0)
+
+
+def _rows(climbed: Sequence[Run]) -> int:
+    return max((run.rows for run in work.databases(climbed)), default=0)
+
+
+def _rules(climbed: Sequence[Run]) -> int:
+    return max((run.rung.rules for run in work.ruled(climbed)), default=0)
 
 
 def _prompt(cuts: Sequence[Cuts]) -> Costs:

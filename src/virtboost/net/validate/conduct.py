@@ -14,12 +14,13 @@ from virtboost.net.emulate.apart import Tell, apart, require_root
 from virtboost.net.emulate.launch import OF_DAEMONS, PROGRAMS, emulate_together, require_programs
 from virtboost.net.emulate.outcome import Emulation
 from virtboost.net.emulate.scene import Fault, Scene, scene
+from virtboost.net.emulate.speaker import Software
 from virtboost.net.failure import Detection
 from virtboost.net.validate import datastore, logical, switch
 from virtboost.net.validate.findings import Cuts, Findings
 from virtboost.net.validate.ladder import RUNGS, TALL
 from virtboost.net.validate.order import Order, timers
-from virtboost.net.validate.rung import Run, Rung
+from virtboost.net.validate.rung import Run, Rung, SpeakerRung
 
 STAGE = "virtboost.net.validate.stage"
 
@@ -29,19 +30,22 @@ PAUSES_S = (2, 5, 10, 20, 40, 60)
 MESH = "calico-mesh"
 """Where links are cut: there each node notices by itself."""
 
+DAEMONS: dict[str, Software] = {"calico-vxlan": "felix", "ovs-vxlan": "ovs", "ovn-central": "ovn"}
+"""By design without BGP."""
+
 SEED = 1
 """Of the order of runs: what drifts on a machine is no size's."""
 
 
-def require(*, ladder: bool) -> None:
+def require(order: Order) -> None:
     """Refuse before anything starts.
 
     Raises:
         InputError: Not root, or a program is missing.
     """
     require_root()
-    require_programs(*OF_DAEMONS["bird"], *PROGRAMS)
-    if ladder:
+    require_programs(*OF_DAEMONS[DAEMONS.get(order.design, "bird")], *PROGRAMS)
+    if order.ladder:
         require_programs(*switch.PROGRAMS, *datastore.PROGRAMS, *logical.PROGRAMS)
 
 
@@ -54,12 +58,14 @@ def measure(order: Order, network: Network, tell: Tell) -> Findings:
     """
     rejected: list[str] = []
     emulations = [*_emulations(order, network, rejected, tell)]
-    tell(f"cutting links, {order.repeats} times with each of {len(timers(network))} timers")
-    cuts = tuple(_cuts(order, network, rejected))
+    cuts: tuple[Cuts, ...] = ()
+    if order.by_bgp:
+        tell(f"cutting links, {order.repeats} times with each of {len(timers(network))} timers")
+        cuts = tuple(_cuts(order, network, rejected))
     return Findings(
         emulations=tuple(emulations),
         cuts=cuts,
-        climbed=tuple(_climbed(TALL if order.ladder else RUNGS, tell)),
+        climbed=tuple(_climbed(_rungs(order), tell)),
         rejected=tuple(rejected),
     )
 
@@ -106,6 +112,12 @@ def _cut(detection: Detection, run: Emulation, nodes: int) -> Cuts:
         trials=len(run.faults),
         problems=run.problems,
     )
+
+
+def _rungs(order: Order) -> list[Rung]:
+    """Return what single daemons are to do: BIRDs only where nodes speak BGP."""
+    rungs = TALL if order.ladder else RUNGS
+    return [each for each in rungs if order.by_bgp or not isinstance(each, SpeakerRung)]
 
 
 def _climbed(rungs: Sequence[Rung], tell: Tell) -> Iterator[Run]:

@@ -18,6 +18,8 @@ twice what it should be, or nothing."""
 NO_BELIEF = 1e-6
 """Where a cost is believed to be nothing: what counts as twice as much."""
 
+NOTHING_KNOWN: Mapping[str, float] = {}
+
 
 class Row(NamedTuple):
     """A measurement."""
@@ -27,12 +29,15 @@ class Row(NamedTuple):
     value: float
 
 
-def fitted(rows: Sequence[Row], belief: Mapping[str, float]) -> dict[str, float]:
+def fitted(
+    rows: Sequence[Row], belief: Mapping[str, float], known: Mapping[str, float] = NOTHING_KNOWN
+) -> dict[str, float]:
     """Return the costs that explain measurements, each as well as the others in proportion.
 
     Args:
         rows: What was measured; values above zero.
         belief: The costs by name, as they are believed to be without a measurement.
+        known: Other costs, which stay as they are.
     """
     names = list(belief)
     before = np.array([belief[name] for name in names])
@@ -41,7 +46,8 @@ def fitted(rows: Sequence[Row], belief: Mapping[str, float]) -> dict[str, float]
     values = np.array([row.value for row in rows])
     seen = work.reshape(-1, len(names)) * unit / values[:, None] * TRUST
     matrix = np.concatenate((seen, np.eye(len(names))))
-    wanted = np.concatenate((np.full(len(rows), TRUST), before / unit))
+    other = [sum(known.get(name, 0) * often for name, often in row.work.items()) for row in rows]
+    wanted = np.concatenate((TRUST * (1 - np.array(other) / values), before / unit))
     found, _ = nnls(matrix, wanted)
     return {name: float(value) for name, value in zip(names, found * unit, strict=True)}
 

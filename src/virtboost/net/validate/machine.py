@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -55,12 +56,14 @@ def _place(folder: Path, key: str) -> Path:
 
 
 def save(folder: Path, found: Calibration) -> Path:
-    """Keep a calibration in the place of the one before; return where.
+    """Keep a calibration, with what those before it told and it does not; return where.
 
     Raises:
         InputError: It cannot be written.
     """
     path = _place(folder, found.machine.key)
+    with suppress(InputError):
+        found = found.beside(_read(path))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, msgspec.json.format(msgspec.json.encode(found)) + b"\n")
@@ -75,7 +78,10 @@ def kept(folder: Path) -> Calibration | None:
     Raises:
         InputError: What is there is none.
     """
-    path = _place(folder, hardware_key(_model(), os.cpu_count() or 1, platform.machine()))
+    return _read(_place(folder, hardware_key(_model(), os.cpu_count() or 1, platform.machine())))
+
+
+def _read(path: Path) -> Calibration | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Calibration)
     except FileNotFoundError:

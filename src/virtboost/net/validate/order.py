@@ -8,7 +8,7 @@ from virtboost.errors import InputError
 from virtboost.net import failure
 from virtboost.net.calico import DESIGNS
 from virtboost.net.description import Network
-from virtboost.net.emulate.scene import BY_BGP, MOST_NODES, runnable
+from virtboost.net.emulate.scene import BY_BGP, MOST_NODES, WITHOUT_BGP, runnable
 from virtboost.net.failure import Detection
 from virtboost.net.scale import scale_of
 
@@ -31,6 +31,11 @@ class Order(Struct, frozen=True, kw_only=True):
     ladder: bool
     """Whether single daemons meet loads of much larger networks too."""
 
+    @property
+    def by_bgp(self) -> bool:
+        """Whether nodes speak BGP; else they are joined by tunnels."""
+        return self.design in BY_BGP
+
 
 def order(
     network: Network,
@@ -47,7 +52,7 @@ def order(
         InputError: A size cannot be run, or the one held out is not the largest.
     """
     numbers = _numbers(sizes)
-    chosen = runnable(network, design, BY_BGP)
+    chosen = runnable(network, design, (*BY_BGP, *WITHOUT_BGP))
     most = min(network.node_count, MOST_NODES)
     least = max(3, chosen.least_nodes)
     for number in (*numbers, hold_out):

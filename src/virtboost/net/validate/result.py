@@ -25,6 +25,7 @@ class Validation(Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...]
     """Of valid runs: what was not as planned."""
     calibration: Calibration
+    """What this validation told, and nothing of those before."""
 
     @property
     def good(self) -> bool:
@@ -39,4 +40,4 @@ class Validation(Struct, frozen=True, kw_only=True):
     @property
     def stretch(self) -> float:
         """Return how many times larger the described network is than the largest that was run."""
-        return self.described_nodes / self.calibration.nodes
+        return self.described_nodes / self.hold_out
