@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench import net
+from bench import net, overlays
 from support.networks import described
 from virtboost.net.validate.compare import Comparison
 from virtboost.net.validate.conclude import conclude
@@ -34,8 +34,8 @@ Measured: median (least to most) of the valid runs; of links that were cut, of a
 
 
 def versions() -> Sequence[str]:
-    """Return the version of BIRD."""
-    return net.versions()
+    """Return the versions of BIRD, Open vSwitch, OVN and etcd."""
+    return (*net.versions(), *overlays.versions())
 
 
 def run() -> str:
@@ -72,8 +72,9 @@ def _cells(each: Comparison) -> tuple[str, ...]:
 def _note(found: Validation) -> str:
     made = found.calibration
     reach = made.tunnels.get(found.design, made)
+    memory = "" if reach.memory_error is None else f"memory is within {reach.memory_error:.1%} and "
     sizes = ", ".join(map(str, found.sizes))
     return (
-        f"{found.design}: fitted to {sizes} nodes; {len(found.rejected)} runs were rejected, and run again; fitted to all sizes, memory is within "
-        f"{reach.memory_error:.1%} and CPU seconds within {reach.cpu_error:.0%}.\n"
+        f"{found.design}: fitted to {sizes} nodes; {len(found.rejected)} runs were rejected, and run again; fitted to all sizes, "
+        f"{memory}CPU seconds are within {reach.cpu_error:.0%}.\n"
     )

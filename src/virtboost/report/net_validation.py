@@ -43,12 +43,13 @@ def _fitted(found: Validation) -> str:
     made = found.calibration
     reach = made.tunnels.get(found.design)
     if reach is None:
-        memory, cpu, nodes = made.memory_error, made.cpu_error, made.nodes
-        beyond = f", {made.peers:,} peers of one BIRD"
-    else:
-        memory, cpu, nodes = reach.memory_error, reach.cpu_error, reach.nodes
-        beyond = ""
-    return f"memory within {memory:.1%}, CPU seconds within {cpu:.0%}; {nodes:,} nodes{beyond}"
+        return (
+            f"memory of a BIRD within {made.memory_error:.1%}, CPU seconds within "
+            f"{made.cpu_error:.0%}; {made.nodes:,} nodes, {made.peers:,} peers of one BIRD"
+        )
+    memory = "" if reach.memory_error is None else f"memory within {reach.memory_error:.1%}, "
+    cpu = f"CPU seconds of nodes and of what they share within {reach.cpu_error:.0%}"
+    return f"{memory}{cpu}; {reach.nodes:,} nodes"
 
 
 def _table(found: Validation) -> Iterator[str]:

@@ -55,10 +55,10 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     nodes: int
     """Of the largest that was run."""
-    memory_error: float
-    """Most by which memory was off, as a part."""
+    memory_error: float | None
+    """Most by which memory was off, as a part; None: none was weighed."""
     cpu_error: float
-    """Most by which CPU seconds were off, as a part."""
+    """Most by which CPU seconds were off, of nodes or of what they share, as a part."""
     costs: tuple[str, ...]
     """Those that its runs told, by field."""
 

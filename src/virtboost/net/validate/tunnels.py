@@ -154,10 +154,10 @@ def compared(start: Start, costs: Costs, runs: Sequence[Emulation]) -> Iterator[
 
 def reach(start: Start, known: Known, costs: Costs) -> Reach:
     """Return how far costs are from all that they were fitted to."""
-    values = structs.asdict(costs)
+    values, held = structs.asdict(costs), memory_rows(known.emulations)
     return Reach(
         nodes=max(run.nodes for run in known.emulations),
-        memory_error=worst(memory_rows(known.emulations), values),
+        memory_error=worst(held, values) if held else None,
         cpu_error=worst(cpu_rows(start, known.emulations, costs), values),
         costs=start.kind.cpu + start.kind.memory,
     )
