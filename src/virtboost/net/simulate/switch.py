@@ -17,7 +17,10 @@ MOST_CONNECTIONS = 5_000_000
 
 ONE_HANDLER = "one thread takes the upcalls; Open vSwitch begins several where there are CPUs"
 
-FEW = "what OVN's databases take was measured with few nodes at once: with hundreds it is extrapolated"
+FEW = (
+    "what OVN's databases take was measured with few nodes at once: with hundreds it is "
+    "extrapolated"
+)
 
 ALONE = "what an emulation's agents take to start is in it; nobody measured Felix, Antrea or Typha"
 
