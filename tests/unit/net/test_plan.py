@@ -412,7 +412,7 @@ def test_sources_are_named_and_every_one_is_cited() -> None:
     cited = {key for figure in figures(made) for key in figure.sources}
     assert cited <= set(source.SOURCES)
     folder = Path(str(source.__file__)).parent
-    text = "".join(each.read_text() for each in folder.glob("*.py") if each.stem != "source")
+    text = "".join(each.read_text() for each in folder.rglob("*.py") if each.stem != "source")
     assert [key for key in source.SOURCES if key not in text] == []
 
 
