@@ -290,6 +290,21 @@ def test_what_a_port_would_drop_is_not_redirected_there(made: Overlay) -> None:
         assert lost < 1000 * LEASE_S
 
 
+def test_a_port_that_is_shaped_is_left_to_open_vswitch(made: Overlay) -> None:
+    """XDP would send past what limits the rate of the client's port."""
+    shaped = ("switch", "tc", "qdisc", "add", "dev", "vm", "root", "tbf")
+    with agent(made) as running, exchange(made, 5000) as one:
+        carried(running)
+        made.ask(*shaped, "rate", "1gbit", "burst", "1m", "latency", "50ms")
+        try:
+            running.until(lambda now: now.entries == 0 and now.state == "open")
+            assert "vm: left to Open vSwitch: XDP sends past tbf" in running.log
+        finally:
+            made.ask("switch", "tc", "qdisc", "del", "dev", "vm", "root")
+        running.until(lambda now: now.entries == 2 and now.state == "open")
+        assert sorted(one.end().answered) == list(range(5000))
+
+
 def test_an_mtu_is_followed(made: Overlay) -> None:
     """A frame that a port is too small for by now is left to Open vSwitch, which drops it."""
     with agent(made) as running, exchange(made, 3000, size=1200) as one:

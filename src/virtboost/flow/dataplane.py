@@ -115,8 +115,8 @@ class DataPlane:
             raise InputError(f"{path}: not built; run make bpf, which needs clang and libbpf-dev")
         self.hook = hook
         """``xdp`` or ``tc``."""
-        self._links: list[int] = []
-        self._filters: list[Filter] = []
+        self._links: dict[int, int] = {}
+        self._filters: dict[int, Filter] = {}
         self._maps: dict[str, int] = {}
         self._library = libbpf()
         self._object = ctypes.c_void_p(self._library.bpf_object__open(str(path).encode()))
@@ -200,23 +200,26 @@ class DataPlane:
         elif link < 0:
             raise OSError(-link, os.strerror(-link))
         else:
-            self._links.append(link)
+            self._links[ifindex] = link
 
     def _filter(self, ifindex: int) -> None:
-        self._filters.append(Filter(self._library, self.program, ifindex))
+        self._filters[ifindex] = Filter(self._library, self.program, ifindex)
 
-    def detach(self) -> None:
+    def detach(self, ifindex: int) -> None:
+        """Take it away from a device, which may be gone."""
+        if ifindex in self._links:
+            os.close(self._links.pop(ifindex))
+        if ifindex in self._filters:
+            self._filters.pop(ifindex).close()
+
+    def detach_all(self) -> None:
         """Take it away from every device; what it counted stays."""
-        for link in self._links:
-            os.close(link)
-        for each in self._filters:
-            each.close()
-        self._links.clear()
-        self._filters.clear()
+        for ifindex in (*self._links, *self._filters):
+            self.detach(ifindex)
 
     def close(self) -> None:
         """Detach it everywhere, and give programs and maps back."""
-        self.detach()
+        self.detach_all()
         if self._maps:
             self.candidates.close()
         self._maps = {}

@@ -17,7 +17,7 @@ import pytest
 
 from support.daemon import ask, need, wait_until
 from virtboost.errors import InputError, Unreachable
-from virtboost.flow.agent.device import Features, device_of
+from virtboost.flow.agent.device import Features, device_of, queueing
 from virtboost.flow.agent.watch import (
     DaemonMonitor,
     DatabaseMonitor,
@@ -201,11 +201,29 @@ def test_only_devices_of_the_datapath_and_routes_count(device: str) -> None:
 
 
 @pytest.mark.needs_root
+def test_what_shapes_a_device_is_known_and_heard_of(device: str) -> None:
+    mine = device_of(device)
+    assert mine is not None
+    monitor = KernelMonitor()
+    monitor.devices = frozenset((mine.ifindex,))
+    ask("ip", "link", "set", device, "up")
+    assert queueing().get(mine.ifindex, set()) <= {"noqueue"}
+    while select.select([monitor], [], [], 0.2)[0]:
+        monitor.changed()
+    ask("tc", "qdisc", "add", "dev", device, "root", *["tbf", "rate", "1gbit", "burst", "1m", "latency", "9ms"])
+    ask("tc", "qdisc", "add", "dev", device, "clsact")
+    assert select.select([monitor], [], [], 5)[0]
+    assert monitor.changed()
+    assert queueing()[mine.ifindex] == {"tbf", "clsact"}
+    monitor.close()
+
+
+@pytest.mark.needs_root
 def test_a_neighbour_with_another_address_is_a_change(device: str) -> None:
     """That it was heard of again is none; nor is one of a device that does not count."""
     mine = device_of(device)
     assert mine is not None
-    monitor = KernelMonitor(neighbours=True)
+    monitor = KernelMonitor(in_kernel=True)
 
     def told(*words: str) -> bool:
         ask("ip", "neighbour", *words, "dev", device)

@@ -500,6 +500,9 @@ def test_a_frame_goes_from_device_to_device(
                 assert frame == transposed(entry.transposition, tcp())
                 with pytest.raises(NotLoaded, match="cannot be attached"):
                     loaded.attach(10**6)
+                loaded.detach(come.ifindex)
+                loaded.detach(come.ifindex)
+                loaded.attach(come.ifindex)
             shown = subprocess.run(
                 ("ip", "-d", "link", "show", pairs("a0")),
                 capture_output=True,

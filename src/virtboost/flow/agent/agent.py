@@ -276,7 +276,7 @@ class Agent:
                 f"{left} connections of TCP sent nothing in {WAIT_NS // 10**9} s: Open vSwitch "
                 "does not know where they are, and may drop what they send next"
             )
-        self._plane.detach()
+        self._plane.detach_all()
         if self._link is not None:
             self._link.close()
         self._watch.stop()

@@ -16,11 +16,17 @@ from virtboost.flow.encode import Port
 
 SIOCGIFMTU = 0x8921
 
+NETLINK_ROUTE = 0
+
 NETLINK_GENERIC, CTRL_ID, CTRL_GETFAMILY, FAMILY_ID, FAMILY_NAME = 16, 16, 3, 1, 2
+
+GET_QDISC, NEW_QDISC, TCMSG_BYTES, KIND = 38, 36, 20, 1
 
 DEV_GET, IFINDEX, XDP_FEATURES, NDO_XMIT = 1, 1, 3, 4
 
-REQUEST, ERROR = 1, 2
+REQUEST, DUMP = 0x1, 0x300
+
+ERROR, DONE = 2, 3
 
 
 def device_of(name: str) -> Port | None:
@@ -71,8 +77,35 @@ class Features:
         self._socket.close()
 
 
+def queueing() -> dict[int, set[str]]:
+    """Return the kinds of queueing disciplines of each device that has any, by its index."""
+    found: dict[int, set[str]] = {}
+    body = bytes(TCMSG_BYTES)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as route:
+        route.send(struct.pack("=IHHII", 16 + len(body), GET_QDISC, REQUEST | DUMP, 0, 0) + body)
+        while True:
+            for kind, told in messages(route.recv(1 << 16)):
+                if kind in (DONE, ERROR):
+                    return found
+                if kind == NEW_QDISC:
+                    (ifindex,) = struct.unpack_from("=i", told, 4)
+                    name = dict(attributes(told[TCMSG_BYTES:])).get(KIND, b"")
+                    found.setdefault(ifindex, set()).add(name.rstrip(b"\0").decode())
+
+
 def _attribute(kind: int, value: bytes) -> bytes:
     return struct.pack("=HH", 4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
+
+
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield kind and body of messages of netlink(7); what is cut off is left out."""
+    at = 0
+    while at + 16 <= len(data):
+        size, kind = struct.unpack_from("=IH", data, at)
+        if size < 16:
+            return
+        yield kind, data[at + 16 : at + size]
+        at += (size + 3) & ~3
 
 
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

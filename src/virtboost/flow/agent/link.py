@@ -49,7 +49,7 @@ class Link:
             self._add(DaemonMonitor(control_socket(place)))
             self.database = DatabaseMonitor(self._run)
             self._add(self.database)
-            self.kernel = KernelMonitor(neighbours=self.in_kernel)
+            self.kernel = KernelMonitor(in_kernel=self.in_kernel)
             self._add(self.kernel)
             self.follow()
         except (Unreachable, InputError):

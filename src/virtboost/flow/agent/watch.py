@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from virtboost.errors import InputError, Unreachable
-from virtboost.flow.agent.device import attributes
+from virtboost.flow.agent.device import attributes, messages
 
 PATIENCE_S = 10
 
@@ -45,14 +45,15 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 }
 """What changes packets; statistics are none of it.  Those that a schema has not are left out."""
 
-LINK, ROUTES = (16, 17), (20, 21, 24, 25)
-"""RTM_NEWLINK, RTM_DELLINK; RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE, RTM_DELROUTE."""
+LINK, QDISCS, ROUTES = (16, 17), (36, 37), (20, 21, 24, 25)
+"""RTM_NEWLINK, RTM_DELLINK; RTM_NEWQDISC, RTM_DELQDISC; RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE,
+RTM_DELROUTE."""
 
 NEIGHBOURS, DST, LLADDR = (28, 29), 1, 2
 """RTM_NEWNEIGH, RTM_DELNEIGH; NDA_DST and NDA_LLADDR."""
 
-GROUPS, NEIGHBOUR_GROUP = 0x1 | 0x10 | 0x40 | 0x100 | 0x400, 0x4
-"""RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, and IPv6's; RTMGRP_NEIGH."""
+GROUPS, NEIGHBOUR_GROUP, QDISC_GROUP = 0x1 | 0x10 | 0x40 | 0x100 | 0x400, 0x4, 0x8
+"""RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, and IPv6's; RTMGRP_NEIGH; RTMGRP_TC."""
 
 
 class Source(Protocol):
@@ -205,22 +206,21 @@ class DatabaseMonitor:
 
 
 class KernelMonitor:
-    """Devices of the datapath, addresses, routes, and maybe neighbours: rtnetlink(7)."""
+    """Devices of the datapath, addresses, routes: rtnetlink(7).
+
+    With a datapath of the kernel's neighbours too; else queueing disciplines, which XDP passes by.
+    """
 
     name = "devices and routes"
 
-    def __init__(self, *, neighbours: bool = False) -> None:
-        """Begin to listen.
-
-        Args:
-            neighbours: Whether Ethernet addresses behind the devices count.
-        """
+    def __init__(self, *, in_kernel: bool = False) -> None:
+        """Begin to listen; ``in_kernel``: whether the datapath is the kernel's."""
         self.alive = True
         self._neighbours: dict[tuple[int, bytes], bytes] = {}
         self.devices: frozenset[int] = frozenset()
         """Whose changes count."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-        self._socket.bind((0, GROUPS | (NEIGHBOUR_GROUP if neighbours else 0)))
+        self._socket.bind((0, GROUPS | (NEIGHBOUR_GROUP if in_kernel else QDISC_GROUP)))
 
     def fileno(self) -> int:
         """Return its socket."""
@@ -232,10 +232,10 @@ class KernelMonitor:
             data = self._socket.recv(1 << 16)
         except OSError:  # more than the buffer holds: which ones is not known
             return True
-        return any(self._counts(*message) for message in _messages(data))
+        return any(self._counts(*message) for message in messages(data))
 
     def _counts(self, kind: int, body: bytes) -> bool:
-        if kind in LINK and len(body) >= 8:
+        if kind in (*LINK, *QDISCS) and len(body) >= 8:
             return struct.unpack_from("=i", body, 4)[0] in self.devices
         if kind in NEIGHBOURS and len(body) >= 12:
             return self._moved(kind, body)
@@ -254,16 +254,6 @@ class KernelMonitor:
     def close(self) -> None:
         """Close it."""
         self._socket.close()
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + 16 <= len(data):
-        size, kind = struct.unpack_from("=IH", data, at)
-        if size < 16:
-            return
-        yield kind, data[at + 16 : at + size]
-        at += (size + 3) & ~3
 
 
 class DaemonMonitor:
