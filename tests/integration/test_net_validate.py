@@ -77,6 +77,7 @@ def test_a_network_is_predicted_and_run(
     written = tmp_path / "out.json"
     options = ("--design", "calico-mesh", "--sizes", "6,10", "--hold-out", "14", "--repeats", "1")
     done = run("validate", described, *options, "-o", str(written))
+    assert written.exists(), done.output
     found = json.loads(written.read_text())
     assert [each for each in found["problems"] if not each.startswith("cut, BFD 3 x 100 ms")] == []
     rows = {(row["what"], row["kind"]): row for row in found["comparisons"]}

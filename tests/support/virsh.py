@@ -122,7 +122,7 @@ def _daemon(folder: Path) -> Iterator[None]:
         huge_pages(HUGE_PAGES),
         groups_removed("machine", "machine.slice"),
         running(
-            ("libvirtd", "--timeout", "600"),
+            ("libvirtd", "--timeout", "5400"),
             log=folder / "libvirtd.log",
             prepare=_PREPARE.format(folder=folder),
             ready=succeeds(*VIRSH, "list"),

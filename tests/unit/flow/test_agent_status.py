@@ -99,11 +99,11 @@ def test_spelled(key: abi.Key, text: str) -> None:
     assert spelled(key) == text
 
 
-def answering(control: Control) -> threading.Thread:
+def answering(control: Control, times: int = 100_000) -> threading.Thread:
     def serve() -> None:
         select.select([control], [], [], 10)
         for _ in range(3):
-            control.serve(lambda question: question * 100_000)
+            control.serve(lambda question: question * times)
             time.sleep(0.3)
 
     thread = threading.Thread(target=serve)
@@ -117,6 +117,9 @@ def test_the_socket_answers_and_is_of_one_agent(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     thread = answering(control)
     assert ask(path, "status") == "status" * 100_000
+    thread.join()
+    thread = answering(control, 0)
+    assert ask(path, "flows") == ""
     thread.join()
     with pytest.raises(InputError, match="another agent"):
         Control(path)
@@ -135,7 +138,7 @@ def test_one_that_asks_nothing_does_not_hold_others_up(tmp_path: Path) -> None:
         assert time.monotonic() - begun < 0.1
         silent.sendall(b"status\n")  # it was only slow
         control.serve(lambda question: f"{question}!")
-        assert silent.recv(64) == b"status!"
+        assert silent.recv(64) == b"status!\0"
     control.close()
 
 

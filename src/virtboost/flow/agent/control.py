@@ -1,4 +1,4 @@
-"""The socket of a running agent: a line with a question, and the answer until it is closed."""
+"""The socket of a running agent: a line with a question, then the answer, and ``END``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from virtboost.errors import InputError, Unreachable
 SOCKET = Path("/run/virtboost/flow.sock")
 
 PATIENCE_S = 10
+
+END = b"\0"
+"""An answer may be empty, as a dump of no flow is."""
 
 QUESTIONS = ("status", "flows")
 
@@ -55,7 +58,7 @@ class Control:
         for end_s, client in waiting:
             question = _question(client)
             if question in QUESTIONS:
-                _send_behind(client, answer(question).encode())
+                _send_behind(client, answer(question).encode() + END)
             elif question is None and time.monotonic() < end_s:
                 self._clients.append((end_s, client))
             else:
@@ -125,9 +128,10 @@ def ask(path: Path, question: str) -> str:
         except OSError as error:
             why = error.strerror or str(error)
             raise Unreachable("local", f"{path}: no agent answers: {why}") from None
-    if not parts:
+    answer = b"".join(parts)
+    if not answer.endswith(END):
         raise Unreachable("local", f"{path}: the agent has no answer now; ask again")
-    return b"".join(parts).decode()
+    return answer.removesuffix(END).decode()
 
 
 class MetricsServer:

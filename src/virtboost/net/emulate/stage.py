@@ -103,12 +103,12 @@ def _converge(scene: Scene, plane: Plane, setup_s: float) -> tuple[Spread | None
         if time.monotonic() > checked + 1:
             checked = time.monotonic()
             plane.check()
+    watching = _used_s(resource.RUSAGE_SELF) - harness
     plane.check()
     reflecting = [each.cpu_s() for each in plane.daemons if each.speaker.reflector]
     worked, idle = (after - before for after, before in zip(_busy(), busy, strict=True))
     central = plane.central_cpu_s() - central
     own = plane.cpu_s() + central + _used_s(CLIENTS) - clients
-    watching = _used_s(resource.RUSAGE_SELF) - harness
     others = worked / os.sysconf("SC_CLK_TCK") - own - watching
     cost = Cost(
         setup_s=setup_s,
