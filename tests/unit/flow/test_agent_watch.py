@@ -210,7 +210,15 @@ def test_what_shapes_a_device_is_known_and_heard_of(device: str) -> None:
     assert queueing().get(mine.ifindex, set()) <= {"noqueue"}
     while select.select([monitor], [], [], 0.2)[0]:
         monitor.changed()
-    ask("tc", "qdisc", "add", "dev", device, "root", *["tbf", "rate", "1gbit", "burst", "1m", "latency", "9ms"])
+    ask(
+        "tc",
+        "qdisc",
+        "add",
+        "dev",
+        device,
+        "root",
+        *["tbf", "rate", "1gbit", "burst", "1m", "latency", "9ms"],
+    )
     ask("tc", "qdisc", "add", "dev", device, "clsact")
     assert select.select([monitor], [], [], 5)[0]
     assert monitor.changed()
