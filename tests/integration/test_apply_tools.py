@@ -64,6 +64,8 @@ GUEST = f"""
 
 ONE = CpuSet({1})
 
+LIBVIRT_SOCKET = Path("/run/libvirt/libvirt-sock")
+
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
@@ -182,13 +184,30 @@ class TestGuest:
         assert b"cputune" in kept
         assert b"secret9" not in kept
 
-    def test_a_guest_that_is_gone_meanwhile(self, guest: Libvirt, journal: Journal) -> None:
+    def test_a_guest_that_is_gone_meanwhile(
+        self, guest: Libvirt, journal: Journal, back: Back
+    ) -> None:
         before = self.definition()
         carried_out(journal, self.CHANGES)
         ask(*VIRSH, "destroy", NAME)
-        assert taken_back(journal) == ()
+        assert back(journal) == ()
         assert self.definition() == before
         assert not journal.changesets("local")[0].open
+
+    def test_a_libvirt_that_does_not_answer_is_no_guest_that_is_gone(
+        self, guest: Libvirt, journal: Journal
+    ) -> None:
+        free = self.affinity(guest)
+        made = carried_out(journal, self.CHANGES[:1])
+        hidden = LIBVIRT_SOCKET.rename(LIBVIRT_SOCKET.with_name("hidden"))
+        try:
+            (left,) = taken_back(journal)
+            assert (left.path, left.theirs) == (f"vcpupin '{NAME}' 0", None)
+            assert undone_there(made).returncode == 1
+        finally:
+            hidden.rename(LIBVIRT_SOCKET)
+        assert taken_back(journal) == ()
+        assert self.affinity(guest) == free
 
     def test_a_guest_that_does_not_run(self, guest: Libvirt, journal: Journal) -> None:
         ask(*VIRSH, "destroy", NAME)

@@ -163,6 +163,33 @@ def test_the_next_start_takes_over_what_a_killed_one_left(made: Overlay) -> None
     assert "nothing is changed" in made.ask("switch", *VIRTBOOST, "status")
 
 
+def test_a_check_that_somebody_turns_on_is_turned_off_again(made: Overlay) -> None:
+    with streaming(made, 4) as one, agent(made, *LIBERAL) as running:
+        carried(running)
+        before = invalid(made)
+        made.app("dpctl/ct-enable-tcp-seq-chk")
+        wait_until(lambda: window_check(made) == "disabled", 5, lambda: running.log)
+        wait_until(lambda: "somebody turned" in running.log, 5, lambda: running.log)
+        one.assert_whole()
+        assert invalid(made) == before
+        assert running.stop() == 0
+    assert window_check(made) == "enabled"
+
+
+def test_a_database_that_restarts_is_heard_again(made: Overlay) -> None:
+    """Open vSwitch itself forwards nothing for a while when it finds its database again."""
+    control = ("switch", "ovs-appctl", "--timeout=20", "-t", f"{made.run}/ovsdb-server.ctl")
+    remote = f"punix:{made.run}/db.sock"
+    with agent(made) as running, exchange(made, 9000):
+        carried(running)
+        made.ask(*control, "ovsdb-server/remove-remote", remote)
+        running.until(lambda now: now.state == "waiting")
+        made.ask(*control, "ovsdb-server/add-remote", remote)
+        running.until(lambda now: now.state == "open" and now.entries == 2)
+        made.vs("set", "bridge", "br-int", "other_config:virtboost=1")
+        running.until(lambda now: now.closed.get("configuration", 0) >= 2)
+
+
 def test_observing_redirects_nothing(made: Overlay) -> None:
     with agent(made, "--observe") as running:
         before = counted(running.flows(), "vm")[0]
@@ -291,7 +318,11 @@ def test_what_a_port_would_drop_is_not_redirected_there(made: Overlay) -> None:
 
 
 def test_a_port_that_is_shaped_is_left_to_open_vswitch(made: Overlay) -> None:
-    """XDP would send past what limits the rate of the client's port."""
+    """XDP would send past what limits the rate of the client's port.
+
+    The kernel itself drops what goes out while a discipline is exchanged: without an agent 0 to 5
+    of 1,500 in twenty exchanges.
+    """
     shaped = ("switch", "tc", "qdisc", "add", "dev", "vm", "root", "tbf")
     with agent(made) as running, exchange(made, 5000) as one:
         carried(running)
@@ -302,7 +333,7 @@ def test_a_port_that_is_shaped_is_left_to_open_vswitch(made: Overlay) -> None:
         finally:
             made.ask("switch", "tc", "qdisc", "del", "dev", "vm", "root")
         running.until(lambda now: now.entries == 2 and now.state == "open")
-        assert sorted(one.end().answered) == list(range(5000))
+        assert len(one.end().answered) > 4980
 
 
 def test_an_mtu_is_followed(made: Overlay) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from virtboost.apply.journal import Changeset
-from virtboost.apply.tool import write
+from virtboost.apply.tool import is_live, write
 from virtboost.transport.writer import Write
 
 ROOT = "/var/lib/virtboost"
@@ -21,7 +21,8 @@ _SYNC = "sync -f . 2>/dev/null || sync"
 
 _UNDO = """\
 #!/bin/sh
-# Takes back what virtboost changed here; with --force also what somebody else changed after it.
+# Takes back what virtboost changed here; with --force also what somebody else changed after it,
+# and without what cannot be read.
 cd {folder} || exit 1
 set -f
 force=${{1:-}} left=0
@@ -39,11 +40,15 @@ k() {{
 t() {{
   [ -e "$1.was" ] || return 0
   now=$(eval "$3" 2>/dev/null </dev/null)
-  if [ -z "$now" ]; then echo "$2: is gone"
+  if [ -z "$now" ]; then
+    [ -n "$force" ] || {{ echo "$2: is gone, or cannot be read: left alone" >&2; left=1; }}
   elif [ "$now" = "$(cat "$1.was")" ]; then :
   elif [ -z "$force" ] && [ -e "$1.now" ] && [ "$now" != "$(cat "$1.now")" ]; then theirs "$2"
   else printf %s "$5" | eval "$4" || left=1
   fi
+}}
+l() {{
+  if [ "$(eval "$3" 2>/dev/null </dev/null)" = absent ]; then echo "$2: is gone"; else t "$@"; fi
 }}
 {lines}
 [ "$left" = 0 ] || exit 1
@@ -91,6 +96,7 @@ def _script(changeset: Changeset, raw: Sequence[str]) -> str:
     for record, said in reversed(list(zip(changeset.records, raw, strict=True))):
         back = write(record.setting.path, record.prior, said)
         which = (str(record.number), back.path)
-        tool = ("t", *which, back.get, back.put, back.stdin)
+        kind = "l" if is_live(record.setting.path) else "t"
+        tool = (kind, *which, back.get, back.put, back.stdin)
         lines.append(shlex.join(tool if back.put else ("k", *which, said, back.stdin)))
     return _UNDO.format(folder=shlex.quote(folder(changeset)), lines="\n".join(lines))

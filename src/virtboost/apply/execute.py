@@ -151,8 +151,10 @@ def _take_back(
 
 def _is_back(record: Record, now: str | None, *, forget: bool) -> bool:
     """Tell whether nothing is left to undo: the old value is there, or what had it is gone."""
-    if now is None or now == ABSENT != record.prior:
-        return is_live(record.setting.path) or (forget and now is None)
+    if now is None:  # nothing was said: whether it is gone is not known
+        return forget
+    if now == ABSENT != record.prior:
+        return is_live(record.setting.path)
     return record.setting.same(now, record.prior)
 
 

@@ -119,6 +119,8 @@ def _key(text: str, _: Words) -> str | None:
 
 
 def _checked(text: str, _: Words) -> str | None:
+    if text == ABSENT:
+        return ABSENT
     found = re.search(r"^TCP sequence checking: (enabled|disabled)$", text, re.MULTILINE)
     return None if found is None else found[1]
 
@@ -179,9 +181,11 @@ _NEXT_BOOT = "at the next boot"
 
 
 def _pin(put: str, get: str) -> Tool:
-    """Return the tool of a pin of a running guest; one that does not run has none."""
+    """Return the tool of a pin of a running guest; one that does not run, or is gone, has none."""
     return Tool(
-        get=f'state=$({_VIRSH} domstate --domain "$1") || exit 1; case "$state" in '
+        get=f'names=$({_VIRSH} list --all --name) || exit 1; '
+        'printf "%s\\n" "$names" | grep -Fxq -- "$1" || { echo absent; exit; }; '
+        f'state=$({_VIRSH} domstate --domain "$1") || exit 1; case "$state" in '
         f'"shut off"|crashed) echo absent;; *) {_VIRSH} {get} --domain "$1" --live;; esac',
         put=f'{_VIRSH} {put} "$v" --live',
         value=_row,
@@ -263,7 +267,10 @@ TOOLS: dict[str, Tool] = {
         value=_key,
     ),
     "tcp-window-check": Tool(
-        get='OVS_RUNDIR="$1" ovs-appctl --timeout=10 dpctl/ct-get-tcp-seq-chk "$2"',
+        get='if o=$(OVS_RUNDIR="$1" ovs-appctl --timeout=10 dpctl/ct-get-tcp-seq-chk "$2" 2>&1); '
+        'then echo "$o"; else case "$o" in '
+        '*"No such file"*|*"No such process"*|*"No such device"*|*refused*) echo absent;; '
+        '*) echo "$o" >&2; exit 1;; esac; fi',
         put='case "$v" in enabled) w=enable;; *) w=disable;; esac; '
         'OVS_RUNDIR="$1" ovs-appctl --timeout=10 "dpctl/ct-$w-tcp-seq-chk" "$2"',
         value=_checked,

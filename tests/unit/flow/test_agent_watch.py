@@ -146,6 +146,34 @@ def test_a_monitor_that_ends_is_a_change_and_not_alive(
     watch.stop()
 
 
+def test_a_source_that_is_not_understood_is_a_change_and_not_alive() -> None:
+    class Garbled:
+        name, alive = "garbled", True
+
+        def __init__(self) -> None:
+            self._end, self.other = socket.socketpair()
+
+        def fileno(self) -> int:
+            return self._end.fileno()
+
+        def changed(self) -> bool:
+            raise KeyError(self._end.recv(10))
+
+        def close(self) -> None:
+            self._end.close()
+            self.other.close()
+
+    closed: list[str] = []
+    watch, garbled = Watch(closed.append), Garbled()
+    watch.add(garbled)
+    garbled.other.sendall(b"?")
+    assert select.select([watch.told], [], [], 10)[0]
+    assert (closed, watch.alive) == (["garbled"], False)
+    watch.remove(garbled)
+    assert watch.alive
+    watch.stop()
+
+
 def test_a_daemon_that_goes(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "ctl"))

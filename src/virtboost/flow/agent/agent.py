@@ -162,6 +162,7 @@ class Agent:
             self._link.close()
             self._link = None
             self._let_go()
+            self._publish()
 
     def _let_go(self) -> None:
         now = time.monotonic_ns()
@@ -173,6 +174,8 @@ class Agent:
         ticket, begun, was_open = self._gate.ticket, time.monotonic_ns(), self._gate.open
         if not was_open:
             self._ports.follow(link)
+        if not self._watch.alive:
+            raise Unreachable("local", "changes are not told any more: connecting anew")
         devices = self._ports.look(link)
         ways = {} if self._ways is None else self._ways.look(self._table.users)
         lines = self._dump(link) if self._table.pairs else None
@@ -180,8 +183,7 @@ class Agent:
             lost = self._table.missing({**self._flows, **lines, **devices, **ways})
             if lost:
                 self._make_anew(lost, self._composer(lines))
-        if self._watch.alive:
-            self._gate.renew(ticket, begun + self._settings.lease_ns)
+        self._gate.renew(ticket, begun + self._settings.lease_ns)
         ended = time.monotonic_ns()
         self._check_ns = ended - begun
         self._pace.checked(begun, ended, after_change=not was_open)
@@ -233,7 +235,9 @@ class Agent:
         self._learner.install(composer, names, max(due_ns, now + self._settings.lease_ns // 4))
 
     def _keep(self, link: Link, now: int) -> None:
-        """Count, keep alive, publish, and begin a sample."""
+        """Count, keep alive and off, publish, and begin a sample."""
+        if self._window is not None and self._window.keep_off(link):
+            self._tell("somebody turned the check of TCP windows on: off again, until the stop")
         policies = link.in_kernel or link.database.policies
         self._keeper.keep(self._flows, now, policies=policies)
         self._next_keeping = now + HOUSEKEEPING_NS
@@ -243,6 +247,9 @@ class Agent:
         self._table.prune(self._flows)
         if self._gate.open and self._samples:
             self._sampler.begin(now, self._ports.usable)
+        self._publish()
+
+    def _publish(self) -> None:
         if self._metrics is not None:
             self._metrics.text = metrics(self.status())
 

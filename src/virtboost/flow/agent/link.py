@@ -24,6 +24,9 @@ ZONES_MOST = 4
 
 USERSPACE, KERNEL = "netdev@", "system@"
 
+INVALID_RST = "net.netfilter.nf_conntrack_tcp_ignore_invalid_rst"
+"""1: an RST is not held against acknowledgements that conntrack saw (since Linux 5.14)."""
+
 
 class Link:
     """A connection to a daemon, with its monitors."""
@@ -127,6 +130,16 @@ class Link:
         if len(zones) > ZONES_MOST:
             return self.control.ask(*words)
         return "".join(self.control.ask(*words, f"zone={zone}") for zone in sorted(zones))
+
+    def checks_windows(self) -> bool:
+        """Tell whether conntrack checks windows of TCP; the kernel's, acknowledgements of RST.
+
+        Raises:
+            Unreachable: The daemon is gone.
+        """
+        if self.in_kernel:
+            return Path("/proc/sys", *INVALID_RST.split(".")).read_text() == "0\n"
+        return "enabled" in self.control.ask("dpctl/ct-get-tcp-seq-chk", self.name)
 
     def close(self) -> None:
         """Hear and ask no more."""

@@ -345,7 +345,10 @@ class Watch:
                         self._hear(source)
 
     def _hear(self, source: Source) -> None:
-        changed = source.changed()
+        try:
+            changed = source.changed()
+        except Exception:  # what it says is not understood: it may have been any change
+            source.alive, changed = False, True
         if changed:
             self._close(source.name)
         if not source.alive:

@@ -13,17 +13,14 @@ import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from virtboost.apply.execute import apply, undo
+from virtboost.apply.execute import ChangeFailed, apply, undo
 from virtboost.apply.journal import Changeset, Journal
 from virtboost.apply.preflight import read_now
 from virtboost.errors import InputError
-from virtboost.flow.agent.link import KERNEL
+from virtboost.flow.agent.link import INVALID_RST, KERNEL, Link
 from virtboost.model.change import OvsTcpWindowCheck, Sysctl
 from virtboost.transport.source import Reader
 from virtboost.transport.writer import Writer
-
-INVALID_RST = "net.netfilter.nf_conntrack_tcp_ignore_invalid_rst"
-"""1: an RST is not held against acknowledgements that conntrack saw (since Linux 5.14)."""
 
 PURPOSE = "flow run: "
 """What the journal calls it, before the run folder."""
@@ -63,6 +60,20 @@ class Window:
                 raise InputError(f"{self._folder}: {problem}") from None
         self._mine = True
 
+    def keep_off(self, link: Link) -> bool:
+        """Turn the check off again if somebody turned it on; tell whether it was.
+
+        Entries of TCP are there, of which conntrack does not know where they are.
+
+        Raises:
+            ChangeFailed: Open vSwitch does not take it.
+            Unreachable: The daemon is gone.
+        """
+        checked = link.checks_windows()
+        if checked:
+            self.turn_off(link.name)
+        return checked
+
     def turn_off(self, datapath: str) -> None:
         """Turn the check off; where a run that was killed left it so, that change is taken over.
 
@@ -77,7 +88,7 @@ class Window:
             now = read_now(self._reader, [setting.path]).get(setting.path)
             if now is not None and setting.same(now.value, setting.value):
                 return
-            undo(self._reader, self._writer, self._journal, before, force=False)
+            self._undo(before)
         apply(
             self._reader,
             self._writer,
@@ -103,8 +114,12 @@ class Window:
         """
         before = self.left
         if self._mine and before is not None:
-            undo(self._reader, self._writer, self._journal, before, force=False)
+            self._undo(before)
         self._holding.close()
+
+    def _undo(self, changeset: Changeset) -> None:
+        for left in undo(self._reader, self._writer, self._journal, changeset, force=False):
+            raise ChangeFailed(self._writer.name, f"undo: {left.path}: cannot be read; it stays")
 
 
 def folders_left(journal: Journal, reader: Reader) -> list[Path]:
