@@ -192,6 +192,7 @@ class TestGuest:
         ask(*VIRSH, "destroy", NAME)
         assert back(journal) == ()
         assert self.definition() == before
+        assert taken_back(journal) == ()
         assert not journal.changesets("local")[0].open
 
     def test_a_libvirt_that_does_not_answer_is_no_guest_that_is_gone(
@@ -201,8 +202,8 @@ class TestGuest:
         made = carried_out(journal, self.CHANGES[:1])
         hidden = LIBVIRT_SOCKET.rename(LIBVIRT_SOCKET.with_name("hidden"))
         try:
-            (left,) = taken_back(journal)
-            assert (left.path, left.theirs) == (f"vcpupin '{NAME}' 0", None)
+            left = {each.path: each.theirs for each in taken_back(journal)}
+            assert left == {f"vcpupin '{NAME}' 0": None, f"domain '{NAME}'": None}
             assert undone_there(made).returncode == 1
         finally:
             hidden.rename(LIBVIRT_SOCKET)

@@ -48,7 +48,7 @@ t() {{
   fi
 }}
 l() {{
-  if [ "$(eval "$3" 2>/dev/null </dev/null)" = absent ]; then echo "$2: is gone"; else t "$@"; fi
+  case "$(eval "$3" 2>/dev/null </dev/null)" in absent|gone) echo "$2: is gone";; *) t "$@";; esac
 }}
 {lines}
 [ "$left" = 0 ] || exit 1

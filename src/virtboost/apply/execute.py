@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from virtboost.apply.copy import drop, keep, noted
 from virtboost.apply.journal import Changeset, Journal, Record
 from virtboost.apply.preflight import Step, preflight, read_now
-from virtboost.apply.tool import Found, is_live, value_of, write
+from virtboost.apply.tool import GONE, Found, is_live, value_of, write
 from virtboost.emit.setting import ABSENT
 from virtboost.errors import ChangeFailed
 from virtboost.model.change import Change
@@ -153,7 +153,7 @@ def _is_back(record: Record, now: str | None, *, forget: bool) -> bool:
     """Tell whether nothing is left to undo: the old value is there, or what had it is gone."""
     if now is None:  # nothing was said: whether it is gone is not known
         return forget
-    if now == ABSENT != record.prior:
+    if now == GONE or now == ABSENT != record.prior:
         return is_live(record.setting.path)
     return record.setting.same(now, record.prior)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from virtboost.apply.refusal import needs, refusals
-from virtboost.apply.tool import Found, found_in, sources
+from virtboost.apply.tool import GONE, Found, found_in, sources
 from virtboost.emit.commands import commands
 from virtboost.emit.edit import edits
 from virtboost.emit.kernel import is_kernel_file
@@ -52,7 +52,7 @@ def preflight(
     now = told(capture, settings)
     steps: dict[str, Step] = {}
     for change, made in wanted:
-        there = [edit for edit in made if edit.path in now]
+        there = [edit for edit in made if edit.path in now and now[edit.path].value != GONE]
         _require(reader.name, change, made, there)
         for edit in there:
             steps[edit.path] = _step(edit, change.reason, now[edit.path], steps.get(edit.path))

@@ -24,6 +24,9 @@ from virtboost.transport.writer import Write
 
 Words = tuple[str, ...]
 
+GONE = "gone"
+"""What a live setting says whose guest or daemon is not there: nothing of it is left to undo."""
+
 
 class Found(Struct, frozen=True):
     """What a host says of one setting."""
@@ -83,8 +86,8 @@ def _service(text: str, _: Words) -> str | None:
 
 def _row(text: str, words: Words) -> str | None:
     """Return the affinity in the row of a vCPU or I/O thread; the emulator's stands alone."""
-    if text == ABSENT:
-        return ABSENT
+    if text in (ABSENT, GONE):
+        return text
     key = words[1] if len(words) > 1 else "*"
     rows: dict[str, str] = dict(re.findall(r"^\s*(\d+|\*):?\s+(\S+)\s*$", text, re.MULTILINE))
     alone = text if key == "*" and re.fullmatch(r"[\d,-]+", text) else None
@@ -119,8 +122,8 @@ def _key(text: str, _: Words) -> str | None:
 
 
 def _checked(text: str, _: Words) -> str | None:
-    if text == ABSENT:
-        return ABSENT
+    if text == GONE:
+        return GONE
     found = re.search(r"^TCP sequence checking: (enabled|disabled)$", text, re.MULTILINE)
     return None if found is None else found[1]
 
@@ -181,10 +184,10 @@ _NEXT_BOOT = "at the next boot"
 
 
 def _pin(put: str, get: str) -> Tool:
-    """Return the tool of a pin of a running guest; one that does not run, or is gone, has none."""
+    """Return the tool of a pin of a running guest; one that does not run has none."""
     return Tool(
-        get=f'names=$({_VIRSH} list --all --name) || exit 1; '
-        'printf "%s\\n" "$names" | grep -Fxq -- "$1" || { echo absent; exit; }; '
+        get=f"names=$({_VIRSH} list --all --name) || exit 1; "
+        'printf "%s\\n" "$names" | grep -Fxq -- "$1" || { echo gone; exit; }; '
         f'state=$({_VIRSH} domstate --domain "$1") || exit 1; case "$state" in '
         f'"shut off"|crashed) echo absent;; *) {_VIRSH} {get} --domain "$1" --live;; esac',
         put=f'{_VIRSH} {put} "$v" --live',
@@ -269,7 +272,7 @@ TOOLS: dict[str, Tool] = {
     "tcp-window-check": Tool(
         get='if o=$(OVS_RUNDIR="$1" ovs-appctl --timeout=10 dpctl/ct-get-tcp-seq-chk "$2" 2>&1); '
         'then echo "$o"; else case "$o" in '
-        '*"No such file"*|*"No such process"*|*"No such device"*|*refused*) echo absent;; '
+        '*"No such file"*|*"No such process"*|*"No such device"*|*refused*) echo gone;; '
         '*) echo "$o" >&2; exit 1;; esac; fi',
         put='case "$v" in enabled) w=enable;; *) w=disable;; esac; '
         'OVS_RUNDIR="$1" ovs-appctl --timeout=10 "dpctl/ct-$w-tcp-seq-chk" "$2"',

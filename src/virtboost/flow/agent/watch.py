@@ -347,7 +347,7 @@ class Watch:
     def _hear(self, source: Source) -> None:
         try:
             changed = source.changed()
-        except Exception:  # what it says is not understood: it may have been any change
+        except Exception:  # noqa: BLE001 -- not understood: it may have been any change
             source.alive, changed = False, True
         if changed:
             self._close(source.name)

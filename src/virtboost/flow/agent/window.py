@@ -13,10 +13,10 @@ import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from virtboost.apply.execute import ChangeFailed, apply, undo
+from virtboost.apply.execute import apply, undo
 from virtboost.apply.journal import Changeset, Journal
 from virtboost.apply.preflight import read_now
-from virtboost.errors import InputError
+from virtboost.errors import ChangeFailed, InputError
 from virtboost.flow.agent.link import INVALID_RST, KERNEL, Link
 from virtboost.model.change import OvsTcpWindowCheck, Sysctl
 from virtboost.transport.source import Reader
