@@ -20,6 +20,9 @@ VXLAN_PORT = 4789
 
 POP_TAG, PUSH_TAG, DROP, OBSERVE = 1, 2, 4, 8
 
+MISS_ENDED = 1 << 63
+"""In the count of a key without an entry."""
+
 PUSH_MAX = 70
 
 IN_NETWORK_ORDER = u16.__ctype_be__

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from virtboost.errors import InputError, TransportError
-from virtboost.flow.abi import Candidate, Control, Entry, Key, State
+from virtboost.flow.abi import MISS_ENDED, Candidate, Control, Entry, Key, State
 from virtboost.flow.clsact import Filter, filtered, remove_left
 from virtboost.flow.needs import LEAST, lacking, with_a_clock
 
@@ -271,6 +271,14 @@ class DataPlane:
     def forget(self, key: Key) -> None:
         """Count the packets of a key that finds no entry anew."""
         self._library.bpf_map_delete_elem(self._maps["misses"], ctypes.byref(key))
+
+    def ended(self, key: Key) -> bool:
+        """Tell whether a key that found no entry had a FIN or RST, and no SYN after it."""
+        count = ctypes.c_uint64()
+        self._library.bpf_map_lookup_elem(
+            self._maps["misses"], ctypes.byref(key), ctypes.byref(count)
+        )
+        return bool(count.value & MISS_ENDED)
 
     def passes(self) -> Iterator[tuple[int, int]]:
         """Yield reasons of ``abi.PASSES`` that occurred, with packets of all CPUs."""

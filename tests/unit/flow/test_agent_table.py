@@ -27,6 +27,8 @@ class FakePlane:
         self.entries: dict[bytes, abi.Entry] = {}
         self.counts = [abi.State() for _ in range(8)]
         self.room = room
+        self.over: set[int] = set()
+        """Ports of keys that had a FIN."""
 
     def install(self, key: abi.Key, entry: abi.Entry) -> None:
         if len(self.entries) >= self.room:
@@ -39,8 +41,14 @@ class FakePlane:
     def forget(self, key: abi.Key) -> None:
         self.forgotten = bytes(key)
 
+    def ended(self, key: abi.Key) -> bool:
+        return key.port in self.over
+
     def clear(self, slot: int) -> None:
         self.counts[slot] = abi.State()
+
+    def state(self, slot: int) -> abi.State:
+        return self.counts[slot]
 
     def states(self, count: int) -> Sequence[abi.State]:
         return self.counts[:count]
@@ -69,11 +77,35 @@ def pair(*sides: Side) -> Pair:
     return Pair(packet=Packet(in_port="a", headers=()), sides=sides)
 
 
+@pytest.mark.parametrize("over", [1, 2])
+def test_a_connection_that_ends_while_it_is_installed_has_no_entries(over: int) -> None:
+    plane = FakePlane()
+    table = Table(plane, 4)
+    slots = table.slots(2)
+    plane.over = {over}
+    assert table.add(pair(side(1, slots[0]), side(2, slots[1])), 0) == table_module.ENDED
+    assert (plane.entries, table.pairs, table.entries) == ({}, set(), 0)
+    table.count(GRACE_NS)
+    assert len(table.slots(4)) == 4
+
+
+def test_a_side_that_closed_closes_its_pair() -> None:
+    plane = FakePlane()
+    table = Table(plane, 4)
+    slots = table.slots(2)
+    both = pair(side(1, slots[0]), side(2, slots[1]))
+    table.add(both, 0)
+    assert not table.closed(both)
+    plane.counts[slots[1]].closed = 1
+    table.remove(both, 0)
+    assert table.closed(both)
+
+
 def test_both_or_none() -> None:
     plane = FakePlane(room=1)
     table = Table(plane, 4)
     slots = table.slots(2)
-    assert table.add(pair(side(1, slots[0]), side(2, slots[1]))) == table_module.NO_MEMORY
+    assert table.add(pair(side(1, slots[0]), side(2, slots[1])), 0) == table_module.NO_MEMORY
     assert (plane.entries, table.entries, table.pairs) == ({}, 0, set())
     assert len(table.slots(4)) == 4
 
@@ -84,8 +116,10 @@ def test_a_key_is_of_one_pair(keys: tuple[int, int]) -> None:
     table = Table(FakePlane(), 8)
     first, second = table.slots(2), table.slots(2)
     installed = pair(side(1, first[0]), side(2, first[1]))
-    assert table.add(installed) == ""
-    assert table.add(pair(side(keys[0], second[0]), side(keys[1], second[1]))) == table_module.TAKEN
+    assert table.add(installed, 0) == ""
+    assert (
+        table.add(pair(side(keys[0], second[0]), side(keys[1], second[1])), 0) == table_module.TAKEN
+    )
     table.remove(installed, 0)
     assert (table.entries, dict(table.users)) == (0, {})
 
@@ -95,7 +129,7 @@ def test_a_slot_is_used_again_after_the_grace_and_its_last_packets_count() -> No
     table = Table(plane, 1)
     (slot,) = table.slots(1)
     installed = pair(side(1, slot))
-    table.add(installed)
+    table.add(installed, 0)
     table.remove(installed, 0)
     plane.counts[slot].packets, plane.counts[slot].bytes = 3, 300  # was in the program meanwhile
     assert table.slots(1) == []
@@ -134,7 +168,7 @@ def test_missing() -> None:
     slots = table.slots(2)
     pairs = [pair(side(number, slot)) for number, slot in enumerate(slots)]
     for each in pairs:
-        table.add(each)
+        table.add(each, 0)
     there = {ONE[0].text: 1, "c0": 1, "c1": 1}
     assert table.missing(there) == []
     assert table.missing({**there, "c2": 1}) == []
@@ -148,7 +182,7 @@ def test_a_packet_is_asked_for_by_number() -> None:
     table = Table(plane, 1)
     (slot,) = table.slots(1)
     one = side(1, slot)
-    table.add(pair(one))
+    table.add(pair(one), 0)
     for number in (1, 2):
         table.ask_for_packet(one)
         assert plane.entries[bytes(one.encoded.key)].punt == number

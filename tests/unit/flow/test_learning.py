@@ -13,6 +13,7 @@ from scapy.layers.vxlan import VXLAN
 
 from support.bpf import LOOPBACK, PORTS, build, plane, sent
 from support.pipeline import over_vxlan, segment
+from virtboost.flow import abi
 from virtboost.flow.compose import compose
 from virtboost.flow.datapath import Datapath
 from virtboost.flow.dataplane import DataPlane
@@ -96,6 +97,26 @@ def test_syn_fin_and_rst_are_no_candidates(loaded: DataPlane) -> None:
     for flags in ("S", "SA", "FA", "R"):
         sent(loaded, "xdp", bytes(V4 / TCP(flags=flags)), repeat=20)
     assert loaded.candidates.take() == []
+
+
+@pytest.mark.parametrize("flags", ["FA", "R", "RA"])
+def test_a_key_has_ended_from_a_fin_or_rst_to_a_syn(loaded: DataPlane, flags: str) -> None:
+    frame = bytes(V4 / TCP(flags="A"))
+    sent(loaded, "xdp", frame, repeat=8)
+    (told,) = loaded.candidates.take()
+    assert not loaded.ended(told.key)
+    sent(loaded, "xdp", bytes(V4 / TCP(flags=flags)))
+    sent(loaded, "xdp", frame, repeat=100)
+    assert loaded.ended(told.key)
+    assert loaded.candidates.take() == []
+    sent(loaded, "xdp", bytes(V4 / TCP(flags="S")))
+    assert not loaded.ended(told.key)
+    sent(loaded, "xdp", frame, repeat=8)
+    assert [each.packets for each in loaded.candidates.take()] == [8]
+
+
+def test_a_key_that_was_never_seen_has_not_ended(loaded: DataPlane) -> None:
+    assert not loaded.ended(abi.Key(port=7))
 
 
 COUNTERS = "packets:1, bytes:1, used:1s, actions:"

@@ -218,10 +218,13 @@ class Agent:
     def _make_anew(self, pairs: Sequence[Pair], composer: Composer) -> None:
         """Make pairs of a dump that has not all that they need; those that it has not go."""
         for pair in pairs:
-            self._table.remove(pair, time.monotonic_ns())
+            now = time.monotonic_ns()
+            self._table.remove(pair, now)
+            if self._table.closed(pair):  # after the dump, perhaps
+                continue
             found = composer.pair(pair.packet, self._table.slots)
             if isinstance(found, Pair):
-                self._table.add(found)
+                self._table.add(found, now)
 
     def _learn(self, link: Link, lines: Mapping[str, int]) -> None:
         """Install what waits, of a dump of now, in the time that there is until the next."""

@@ -82,7 +82,7 @@ class Learner:
     def _install(self, candidate: abi.Candidate, composer: Composer, port: str) -> None:
         packet = packet_of(candidate.key, candidate.seen, port)
         found = composer.pair(packet, self._table.slots)
-        why = found if isinstance(found, str) else self._table.add(found)
+        why = found if isinstance(found, str) else self._table.add(found, time.monotonic_ns())
         if why:
             self.refused[why] += 1
 

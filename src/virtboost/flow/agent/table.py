@@ -35,6 +35,8 @@ TAKEN = "its answer, or what it answers, has another entry"
 
 NO_MEMORY = "the kernel has no memory"
 
+ENDED = "it ended meanwhile"
+
 
 class Plane(Protocol):
     """The data plane, as far as this goes."""
@@ -48,8 +50,14 @@ class Plane(Protocol):
     def forget(self, key: abi.Key) -> None:
         """Count its misses anew."""
 
+    def ended(self, key: abi.Key) -> bool:
+        """Tell whether a FIN or RST was among its misses."""
+
     def clear(self, slot: int) -> None:
         """Make a state new."""
+
+    def state(self, slot: int) -> abi.State:
+        """Return a state."""
 
     def states(self, count: int) -> Sequence[abi.State]:
         """Return the first states."""
@@ -149,8 +157,11 @@ class Table:
         self._high = max(self._high, *(slot + 1 for slot in found))
         return found
 
-    def add(self, pair: Pair) -> str:
-        """Install all sides of a pair, or none and give its slots back; return why none."""
+    def add(self, pair: Pair, now_ns: int) -> str:
+        """Install all sides of a pair, or none and give its slots back; return why none.
+
+        From then on a FIN or RST ends them; one that came before, as after the dump, does it here.
+        """
         keys = {bytes(side.encoded.key): pair for side in pair.sides}
         if len(keys) < len(pair.sides) or keys.keys() & self._keys.keys():
             self._give_back(pair)
@@ -167,6 +178,9 @@ class Table:
         self.pairs.add(pair)
         for need in pair.needs:
             self.users[need].add(pair)
+        if any(self._plane.ended(side.encoded.key) for side in pair.sides):
+            self.remove(pair, now_ns)
+            return ENDED
         return ""
 
     def _give_back(self, pair: Pair) -> None:
@@ -185,6 +199,10 @@ class Table:
             self.users[need].discard(pair)
             if not self.users[need]:
                 del self.users[need]
+
+    def closed(self, pair: Pair) -> bool:
+        """Tell whether a FIN or RST came to either side while it was installed."""
+        return any(self._plane.state(side.slot).closed for side in pair.sides)
 
     def ask_for_packet(self, side: Side) -> None:
         """Have the next packet of a side pass."""

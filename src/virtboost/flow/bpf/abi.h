@@ -123,6 +123,9 @@ struct flow_candidate {
 /* Packets of a key without an entry when it is told first; then at every power of two. */
 #define FLOW_CANDIDATE_PACKETS 8
 
+/* In the count of a key without an entry: a FIN or RST came, and no SYN after it. */
+#define FLOW_MISS_ENDED (1ULL << 63)
+
 /* Why a packet goes on to Open vSwitch; the index of the map passes. */
 enum flow_pass {
 	FLOW_PASS_NOT_IP = 1, /* neither IPv4 nor IPv6 */

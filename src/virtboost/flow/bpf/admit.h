@@ -102,14 +102,23 @@ static __always_inline void count_pass(__u32 reason)
 		++*packets;
 }
 
-/* Count a packet that has no entry; tell of its key now and then.  SYN, FIN and RST are no reason to. */
+/* Count a packet that has no entry; tell of its key now and then.  SYN, FIN and RST are no reason to: the
+ * last two are noted, so that a connection which ends before its entries come gets none.
+ */
 static __always_inline void count_miss(const struct parsed *p)
 {
 	__u64 *packets = bpf_map_lookup_elem(&misses, &p->key), first = 1, count;
+	__u64 ended = FLOW_MISS_ENDED;
 	struct flow_candidate *told;
 
-	if (p->tcp_flags & (TCP_FIN_RST | TCP_SYN))
+	if (p->tcp_flags & TCP_FIN_RST) {
+		bpf_map_update_elem(&misses, &p->key, &ended, BPF_ANY);
 		return;
+	}
+	if (p->tcp_flags & TCP_SYN) {
+		bpf_map_delete_elem(&misses, &p->key);
+		return;
+	}
 	if (!packets) {
 		bpf_map_update_elem(&misses, &p->key, &first, BPF_NOEXIST);
 		return;
