@@ -15,6 +15,7 @@ from virtboost.net.simulate.outcome import Scenario
 from virtboost.net.simulate.speakers import Speakers, speakers
 from virtboost.net.simulate.talk import Talk
 from virtboost.net.simulate.ticks import Ticks, ticks
+from virtboost.net.simulate.waking import Waking
 
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 
@@ -61,4 +62,6 @@ class Case(NamedTuple):
             found = found._replace(blocks=1)
         costs = self.ticks(found)
         costs = costs if shared else costs._replace(cores=0)
+        if costs.cores and costs.wake:
+            return Waking(found, costs, self.rng(scenario))
         return Talk(found, costs, self.rng(scenario), claims=claims)

@@ -32,6 +32,9 @@ class Conditions(Struct, frozen=True, kw_only=True):
     and wait for the end of an error first; the last, as in an emulation, connects to all."""
     cores: int = 0
     """CPUs that all daemons share when they start, as in an emulation; 0: each has its own."""
+    wake_s: float = 0.0
+    """Between scans that wake a daemon which starts on CPUs that are shared, see ``waking.py``; 0:
+    nothing waits for that."""
     pods_on_reflectors: bool = True
     """Whether reflectors are nodes with pods of their own, as in a plan; an emulation's have
     none."""

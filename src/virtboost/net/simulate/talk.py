@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -34,6 +34,8 @@ ROWS = 100_000
 Event = tuple[int, int, int, int, int, int, int]
 """When, its kind, to whom, from whom; then of a route its origin and the first and the last cluster
 that it passed, -1 of none; of a handshake how often it was refused."""
+
+Handler = Callable[[Event], None]
 
 
 class Talk:
@@ -119,7 +121,13 @@ class Talk:
 
     def run(self) -> None:
         """Go on until nothing is to come."""
-        handlers = (
+        handlers = self._handlers()
+        for event in self._in_order():
+            handlers[event[1]](event)
+
+    def _handlers(self) -> tuple[Handler, ...]:
+        """Return what handles events, by their kinds."""
+        return (
             self._open,
             self._confirm,
             self._up,
@@ -129,8 +137,6 @@ class Talk:
             self._table,
             self._claim,
         )
-        for event in self._in_order():
-            handlers[event[1]](event)
 
     def _in_order(self) -> Iterator[Event]:
         """Yield first attempts, which are known beforehand, and what comes of all that happens."""

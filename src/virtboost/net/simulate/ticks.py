@@ -42,6 +42,7 @@ class Ticks(NamedTuple):
     kernel: int
     """For a reflector to put a route into its kernel: nothing where it has no pods."""
     cores: int
+    wake: int
     early: float
     """The part of a timer by which it is early at most."""
 
@@ -67,6 +68,7 @@ def ticks(costs: Costs, conditions: Conditions, found: Speakers) -> Ticks:
         closed=nanoseconds(costs.closed_s),
         kernel=nanoseconds(costs.install_s * found.blocks) * found.pods_on_reflectors,
         cores=conditions.cores,
+        wake=nanoseconds(conditions.wake_s),
         early=costs.early_ratio,
     )
 

@@ -38,6 +38,10 @@ class Work:
         self._note(place, at, done, took)
         return done
 
+    def begins(self, place: int, at: int) -> int:
+        """Return when a daemon begins what it is asked to at a time."""
+        return max(at, self.free[place], self.idle[place], *self._cores[:1])
+
     def _begun(self, at: int, took: int) -> int:
         """Return when a core is free, and take it: the first that is, in the order of jobs.
 

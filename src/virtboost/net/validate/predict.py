@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from virtboost.net import law
 from virtboost.net.description import Network
 from virtboost.net.emulate.scene import smaller
 from virtboost.net.failure import Detection
@@ -30,14 +31,9 @@ UNIT_S = 1e-6
 DRAWS = 100_000
 """Of a death that is noticed."""
 
-SCAN_S = 2.0
-"""From BIRD's start to its second scan of the kernel's table, as planned.
-
-BIRD 2 tells a new peer of its routes when it wakes next; after the last session of a daemon that
-may be the scan, if the session is the peer's last too.  Of n(n-1)/2 sessions in random order that
-are n/4, with half of the nodes at their ends; between none and half of the nodes were seen to wait,
-in pairs, fewer on a busy machine.  Seen in the log of BIRD 2.0.12; the cause is inferred.
-"""
+WAKE_S = law.SCAN_S / 2
+"""Between scans of BIRD: of devices, and a second after that of the kernel's table (its calls of
+``poll`` time out each second, strace of 2.0.12)."""
 
 
 class Said(Struct, frozen=True, kw_only=True):
@@ -66,7 +62,7 @@ class Question(Struct, frozen=True, kw_only=True):
     def start(self, nodes: int, costs: Costs, cpus: int) -> Said:
         """Return what a simulation says, on one machine with real BIRDs.
 
-        All daemons share its CPUs.  Of a mesh, 5 % of the nodes wait for a scan.
+        All daemons share its CPUs.
 
         Args:
             nodes: With reflectors.
@@ -77,7 +73,6 @@ class Question(Struct, frozen=True, kw_only=True):
         first = runs[0]
         blocks = smaller(self.network, nodes).blocks_per_node
         ways = [run.times["complete"] for run in runs]
-        late_s = SCAN_S if DESIGNS[self.design].routing == "mesh" else 0.0
         return Said(
             sessions=first.counts["sessions"],
             routes=first.counts["routes"],
@@ -88,7 +83,7 @@ class Question(Struct, frozen=True, kw_only=True):
             },
             cpu_s=first.peaks["cpu_s"],
             half_s=statistics.median(way.p50 for way in ways),
-            late_s=max(statistics.median(way.p95 for way in ways), late_s),
+            late_s=statistics.median(way.p95 for way in ways),
         )
 
     def shares(self, nodes: int, costs: Costs) -> Mapping[str, float]:
@@ -107,7 +102,7 @@ class Question(Struct, frozen=True, kw_only=True):
             DESIGNS[self.design],
             scenarios=("start",),
             costs=costs,
-            conditions=Conditions(pods_on_reflectors=False, cores=cpus),
+            conditions=Conditions(pods_on_reflectors=False, cores=cpus, wake_s=WAKE_S),
             seed=seed,
         )
         return found.outcome("start")
