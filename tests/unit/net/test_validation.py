@@ -252,9 +252,7 @@ def test_a_size_that_was_held_out_is_predicted_and_not_fitted() -> None:
 
 def test_a_goal_that_is_missed_is_no_good() -> None:
     good = concluded(mesh(40))
-    assert [row.what for row in good.comparisons if not row.met] == [
-        "95 % of nodes have every route"
-    ], "half of a mesh's nodes wait for a scan at 2 s; these did not"
+    assert [row.what for row in good.comparisons if not row.met] == []
     rows = {row.what: row for row in concluded(mesh(40, cpu=1.5)).comparisons}
     assert not rows["CPU of all BIRDs"].met
 

@@ -46,8 +46,8 @@ class Costs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """That power. Measured: the square (``bird-ladder``); where peers begin fifty at a time, one
     (``net validate --ladder``)."""
     burst_sessions: int = law.LADDER[1][0]
-    """First attempts that a daemon accepts in ``burst_s``; others fail, and wait. Inferred, with
-    no cause known: of 500 at once all succeeded, of 1,000 not (``bird-ladder``)."""
+    """First attempts that a daemon accepts in ``burst_s``; others fail, and wait: of 500 at once
+    all succeeded, of 1,000 not (``bird-ladder``); 8 wait until they are accepted (``ss -ltn``)."""
     burst_s: float = 1.0
     """Seconds; see ``burst_sessions``."""
     send_s: float = law.REFLECT_CPU.value

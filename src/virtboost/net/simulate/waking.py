@@ -6,25 +6,34 @@ are sent when a message of any peer comes, or at the next scan.  Two daemons of 
 the other do so until one of them scans.
 
 A daemon that was started with ``-R``, as all are at once here, puts nothing into its kernel until
-all its sessions are up: its peers restart too and send no End-of-RIB that counts (RFC 4724).  That
-is a timer's work, which waits alike.
+its restart is over (RFC 4724): in a mesh, where all peers restart too, when all sessions are up; a
+reflector's client, when its reflectors have sent their End-of-RIB, and before that it tells them
+nothing.  That is a timer's work, which waits alike.  Routes that come into its kernel then wake it,
+since the kernel tells of them.
+
+Who does not accept connections for a moment loses some: 8 wait, and of others the first packet is
+dropped and sent again after a second.
 """
 
 from __future__ import annotations
 
 import functools
+from collections import deque
 
 import numpy as np
 
 from virtboost.net.simulate.speakers import Speakers
-from virtboost.net.simulate.talk import ROUTE, UP, Event, Handler, Talk
-from virtboost.net.simulate.ticks import Ticks
+from virtboost.net.simulate.talk import OPEN, ROUTE, UP, Event, Handler, Talk
+from virtboost.net.simulate.ticks import SECOND, Ticks
 
-SCAN = 8
-"""A kind of event beside those of ``Talk``."""
+END, SCAN = 8, 9
+"""Kinds of events beside those of ``Talk``: a reflector has told a client all that it had."""
 
 READ_MOST = 4
 """Peers that it reads from before it runs what is to be done (``MAX_RX_STEPS``)."""
+
+BACKLOG = 8
+"""Connections that wait to be accepted (``ss -ltn``); the kernel takes one more."""
 
 
 class Waking(Talk):
@@ -34,7 +43,7 @@ class Waking(Talk):
         """Make daemons that have not begun."""
         super().__init__(found, costs, rng)
         self._left = [len(found.peers(place)) for place in range(found.size)]
-        """Sessions that are not up."""
+        """Sessions that are not up; of a client, whose End-of-RIB has not come."""
         self._untold: list[list[int]] = [[] for _ in range(found.size)]
         """By daemon, peers that it tells when it wakes."""
         self._over = [False] * found.size
@@ -42,14 +51,17 @@ class Waking(Talk):
         self._looked = [0] * found.size
         """When it began to read what it works on."""
         self._read = [0] * found.size
-        self._ticking = [False] * found.size
+        self._scans = [False] * found.size
+        """Whether a scan is to wake it."""
+        self._accepts: list[deque[int]] = [deque() for _ in range(found.size)]
+        """When connections are accepted that came."""
 
     def _handlers(self) -> tuple[Handler, ...]:
-        handlers = (*super()._handlers(), self._scan)
+        handlers = (*super()._handlers(), self._end, self._scan)
         return tuple(functools.partial(self._awake, each) for each in handlers)
 
     def _awake(self, handler: Handler, event: Event) -> None:
-        """Handle an event that came, with all else that is to be done then."""
+        """Handle what came, after all else that is to be done by then."""
         at, _, place, *_ = event
         if at > self._looked[place] or self._read[place] == READ_MOST:
             self._wake(place, at)
@@ -63,18 +75,23 @@ class Waking(Talk):
         untold, self._untold[place] = self._untold[place], []
         for peer in untold:
             self._tell(place, peer, at)
-        if self._over[place]:
-            self._over[place] = False
+        if not self._over[place]:
+            return
+        self._over[place] = False
+        if self.found.groups:
+            self._untold[place] = self.found.peers(place)
+        if self.heard[place]:
             self.complete[place] = max(self.complete[place], self.work.begins(place, at))
+            self._wake(place, at)
 
     def _doze(self, place: int) -> None:
         """Have a scan wake it, if something waits."""
-        if (self._untold[place] or self._over[place]) and not self._ticking[place]:
-            self._ticking[place] = True
+        if (self._untold[place] or self._over[place]) and not self._scans[place]:
+            self._scans[place] = True
             begun, every = self.ready[place], self.costs.wake
             passed = (self._looked[place] - begun) // every
-            scan = begun + (passed + 1) * every
-            self._push((scan, SCAN, place, place, -1, -1, -1))
+            at = begun + (passed + 1) * every
+            self._push((at, SCAN, place, place, -1, -1, -1))
 
     def _tell(self, place: int, peer: int, at: int) -> None:
         costs = self.costs
@@ -82,12 +99,28 @@ class Waking(Talk):
             done = self.work.say(place, at, costs.tell)
             self._push((done + costs.link, ROUTE, peer, place, place, -1, -1))
             return
-        self._dump(place, peer, at, 0)
+        done = self._dump(place, peer, at, 0)
+        if peer >= self.found.reflectors:
+            self._push((done + costs.link, END, peer, place, -1, -1, -1))
+
+    def _open(self, event: Event) -> None:
+        at, _, place, source, refused, _, _ = event
+        accepts = self._accepts[place]
+        while accepts and accepts[0] <= at:
+            accepts.popleft()
+        if at < self.ready[place]:
+            self._again(event, self.costs.retry, refused)
+        elif len(accepts) > BACKLOG:
+            self.attempts += 1
+            self._push((at + SECOND, OPEN, place, source, refused, -1, -1))
+        else:
+            accepts.append(self.work.begins(place, at))
+            super()._open(event)
 
     def _confirm(self, event: Event) -> None:
-        at, _, place, source, refused, _, _ = event
+        at, _, place, source, *_ = event
         done = self.work.say(place, at, self.costs.sessions[place])
-        self._push((done + self.costs.link, UP, source, place, refused, -1, -1))
+        self._push((done + self.costs.link, UP, source, place, -1, -1, -1))
         self._up_with(place, source)
 
     def _up(self, event: Event) -> None:
@@ -96,13 +129,18 @@ class Waking(Talk):
         self._up_with(place, source)
 
     def _up_with(self, place: int, peer: int) -> None:
-        self._untold[place].append(peer)
-        self._left[place] -= 1
-        self._over[place] = place >= self.found.reflectors and not self._left[place]
+        if place < self.found.reflectors:
+            self._untold[place].append(peer)
+        elif not self.found.groups:
+            self._untold[place].append(peer)
+            self._count_down(place)
 
-    def _scan(self, event: Event) -> None:
-        self._ticking[event[2]] = False
+    def _end(self, event: Event) -> None:
+        self._count_down(event[2])
 
     def _count_down(self, place: int) -> None:
         self._left[place] -= 1
         self._over[place] = not self._left[place]
+
+    def _scan(self, event: Event) -> None:
+        self._scans[event[2]] = False
