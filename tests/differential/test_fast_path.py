@@ -137,7 +137,7 @@ def test_a_rule_that_changes_while_the_agent_is_stopped(
     worlds: tuple[World, World], side: Agents
 ) -> None:
     """The lease ends what nobody renews; on a busy machine that may be before the rule changes."""
-    stale_ms = []
+    stale_ms: list[float] = []
     while len(stale_ms) < 5 and not any(stale_ms):
         worlds[1].renew()
         found = churned(worlds[1], side, changes=1, interval_s=0.1, after_s=1, frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from virtboost.net.simulate.conditions import Conditions
 from virtboost.net.simulate.cost import Costs
@@ -17,14 +18,14 @@ from virtboost.net.simulate.speakers import Speakers
 from virtboost.net.simulate.ticks import SECOND, ticks
 from virtboost.net.simulate.waking import Waking
 
-FREE = dict.fromkeys(("begin_s", "session_s", "send_s", "receive_s", "install_s", "message_s"), 0.0)
+FREE = Costs(begin_s=0, session_s=0, send_s=0, receive_s=0, install_s=0, message_s=0, early_ratio=0)
 
 
-def started(found: Speakers, delay_s: float, **costs: float) -> Waking:
+def started(found: Speakers, delay_s: float, session_s: float = 0) -> Waking:
     """Start daemons that all connect after the same delay."""
-    free = Costs(**(FREE | {"early_ratio": 0.0, "link_s": 1e-4} | costs))
+    costs = structs.replace(FREE, session_s=session_s)
     conditions = Conditions(connect_delay_s=delay_s, cores=2, wake_s=1.0, pods_on_reflectors=False)
-    talk = Waking(found, ticks(free, conditions, found), np.random.default_rng(0))
+    talk = Waking(found, ticks(costs, conditions, found), np.random.default_rng(0))
     talk.begin()
     talk.run()
     return talk
@@ -78,7 +79,9 @@ def test_connections_that_are_not_accepted_come_again_after_a_second() -> None:
     st.sampled_from([0.3, 0.99, 1.7]),
     st.sampled_from([0.0, 0.0005, 0.01]),
 )
-def test_every_route_is_everywhere_at_last(found: Speakers, delay_s: float, session_s: float) -> None:
+def test_every_route_is_everywhere_at_last(
+    found: Speakers, delay_s: float, session_s: float
+) -> None:
     talk = started(found, delay_s, session_s=session_s)
     nodes = range(found.reflectors, found.size)
     assert [talk.heard[node] for node in nodes] == [len(nodes) - 1] * len(nodes)
