@@ -36,12 +36,19 @@ def acted(nodes: int, *faults: Fault, **changes: Any) -> Scene:
 
 
 def test_racks_are_as_planned(tmp_path: Path) -> None:
-    """Two nodes in one rack: two switches, two spines; the other's block by both switches."""
+    """Two nodes in one rack: two switches, two spines; the other's block by both switches.
+
+    Who gets no CPU for 1.5 s loses sessions by BFD: on a busy machine it is run again.
+    """
     before = outside()
-    with command(tmp_path, "--design", "calico-tor", "--nodes", "2", "--json") as process:
-        out, err = process.communicate(timeout=120)
-    document = json.loads(out)
-    assert (process.returncode, err) == (bool(document["rejected"]), "")
+    for _ in range(3):
+        with command(tmp_path, "--design", "calico-tor", "--nodes", "2", "--json") as process:
+            out, err = process.communicate(timeout=120)
+        document = json.loads(out)
+        if not document["problems"]:
+            break
+    assert (document["problems"], err) == ([], "")
+    assert process.returncode == bool(document["rejected"])
     assert (document["nodes"], document["switches"]) == (2, 4)
     counts = {key: each["measured"] for key, each in document["measures"].items()}
     assert counts.pop("bird_memory")["least"] > 500_000

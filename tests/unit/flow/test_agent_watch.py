@@ -7,7 +7,6 @@ import os
 import select
 import socket
 import stat
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from support.daemon import ask, need, wait_until
+from support.netns import own_network
 from virtboost.errors import InputError, Unreachable
 from virtboost.flow.agent.device import Features, device_of, queueing
 from virtboost.flow.agent.watch import (
@@ -191,11 +191,11 @@ def test_a_daemon_that_goes(tmp_path: Path) -> None:
 
 @pytest.fixture
 def device() -> Iterator[str]:
+    """Make a veth where no other test changes devices and routes."""
     need("ip", "ethtool")
-    name = f"vw{os.getpid()}"
-    ask("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p")
-    yield name
-    subprocess.run(("ip", "link", "del", name), capture_output=True, check=False)
+    with own_network():
+        ask("ip", "link", "add", "vw0", "type", "veth", "peer", "name", "vw0p")
+        yield "vw0"
 
 
 @pytest.mark.needs_root
