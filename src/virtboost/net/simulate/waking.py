@@ -108,14 +108,13 @@ class Waking(Talk):
         accepts = self._accepts[place]
         while accepts and accepts[0] <= at:
             accepts.popleft()
-        if at < self.ready[place]:
-            self._again(event, self.costs.retry, refused)
-        elif len(accepts) > BACKLOG:
-            self.attempts += 1
-            self._push((at + SECOND, OPEN, place, source, refused, -1, -1))
-        else:
+        if at >= self.ready[place]:
+            if len(accepts) > BACKLOG:
+                self.attempts += 1
+                self._push((at + SECOND, OPEN, place, source, refused, -1, -1))
+                return
             accepts.append(self.work.begins(place, at))
-            super()._open(event)
+        super()._open(event)
 
     def _confirm(self, event: Event) -> None:
         at, _, place, source, *_ = event
@@ -129,10 +128,9 @@ class Waking(Talk):
         self._up_with(place, source)
 
     def _up_with(self, place: int, peer: int) -> None:
-        if place < self.found.reflectors:
+        if place < self.found.reflectors or not self.found.groups:
             self._untold[place].append(peer)
-        elif not self.found.groups:
-            self._untold[place].append(peer)
+        if not self.found.groups:
             self._count_down(place)
 
     def _end(self, event: Event) -> None:
